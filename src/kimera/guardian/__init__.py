@@ -1,0 +1,1 @@
+"""Is it reliable (tau), is it safe (checks)."""

@@ -1,0 +1,1 @@
+"""From files to sources, tables, passages, and an index over them."""

@@ -1,0 +1,1 @@
+"""Model access, embeddings, prices and the spend ledger."""

@@ -1,0 +1,1 @@
+"""Question and folder in, checked report out."""

@@ -1,0 +1,1 @@
+"""The research track: reads the documents and extracts claims with their spans."""

@@ -1,0 +1,54 @@
+"""Settings: the only place that reads the environment (prefix ``KIMERA_``)."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["Settings", "load_settings"]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside. Sizes are bytes, durations are seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="KIMERA_", extra="ignore", frozen=True)
+
+    home: Path = Field(default=Path("~/.kimera"), description="Folder for state, blobs and caches.")
+    database_url: SecretStr | None = Field(
+        default=None, description="PostgreSQL address; unset means SQLite in the home folder."
+    )
+    synchronous: Literal["NORMAL", "FULL"] = Field(
+        default="NORMAL", description="SQLite durability against power loss; FULL is slower."
+    )
+    worker: str = Field(default="w1", description="Stable slot name of this process; unique among live processes.")
+    workers: int = Field(default=2, ge=1, le=64, description="Missions one worker process runs at once.")
+    deadline: float = Field(default=900.0, gt=0, description="Seconds a mission may take unless told otherwise.")
+    budget_usd: str = Field(default="0", description="Money a mission may spend unless told otherwise.")
+    model: str | None = Field(default=None, description="Model name; unset means offline mode.")
+    embeddings: Literal["auto", "off"] = Field(default="auto", description="off: keyword search only.")
+    encoder_path: Path | None = Field(
+        default=None,
+        description="Folder with model.safetensors and tokenizer.json; unset: the installed weight package.",
+    )
+    sandbox_minimum: Literal["none", "reduced", "full"] = Field(
+        default="reduced", description="Least isolation under which generated code may run."
+    )
+    max_files: int = Field(default=5_000, ge=1, description="Files read from one folder.")
+    max_file_bytes: int = Field(default=512 * 1024**2, ge=1, description="Largest single file that is read.")
+    max_folder_bytes: int = Field(default=4 * 1024**3, ge=1, description="Total size read from one folder.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+
+    @property
+    def home_path(self) -> Path:
+        """Return the home folder as an absolute path; it may not exist yet."""
+        return self.home.expanduser().absolute()
+
+
+@cache
+def load_settings() -> Settings:
+    """Read the environment once for this process."""
+    return Settings()

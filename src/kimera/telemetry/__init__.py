@@ -1,0 +1,1 @@
+"""What happened: mission events."""
