@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from kimera.knowledge._fts import Row, TermIndex, write_segment
-from kimera.knowledge.contracts import Library, Passage
+from kimera.knowledge.contracts import Degraded, Library, Passage
 from kimera.knowledge.retrieval import Segment
-from kimera.llm.embeddings import Encoder
+from kimera.llm.embeddings import Encoder, load_encoder
 from kimera.storage.blobs import Blobs
 
-__all__ = ["build_segment", "open_segment"]
+__all__ = ["build_segment", "open_encoder", "open_segment"]
 
 
 def build_segment(
@@ -50,3 +50,9 @@ def open_segment(
     if not blobs.has(library.segment):
         blobs.get(library.segment)  # raises the error that says what to do
     return Segment(TermIndex(path), library.segment, blobs.root, encoder, should_stop)
+
+
+def open_encoder(path: Path | None, cache_dir: Path) -> tuple[Encoder | None, Degraded | None]:
+    """Return the encoder, or None and the degraded cause to put into the package; arguments as `load_encoder`."""
+    encoder, missing = load_encoder(path, cache_dir)
+    return encoder, Degraded(cause=missing.cause, text=missing.text) if missing else None

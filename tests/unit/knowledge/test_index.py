@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.knowledge.corpus import TEXTS, WordEncoder, library, passages
 
 from kimera.errors import NotFoundError
-from kimera.knowledge.index import build_segment, open_segment
+from kimera.knowledge.index import build_segment, open_encoder, open_segment
 from kimera.storage import Blobs
 
 
@@ -98,3 +98,11 @@ def test_lone_surrogates_are_stored(blobs: Blobs) -> None:
     """Promise: text that is no valid Unicode is indexed with the bad code points replaced."""
     with open_segment(blobs, library(blobs, ["a \ud800 heron"]), None) as segment:
         assert [0] == [hit.number for hit in segment.search("heron \udfff")]
+
+
+def test_no_weights_is_a_degraded_cause(tmp_path: Path) -> None:
+    """Promise: without weights there is no encoder, and the cause is one the packages can carry."""
+    encoder, degraded = open_encoder(tmp_path, tmp_path / "cache")
+    assert encoder is None
+    assert degraded is not None
+    assert "encoder" == degraded.cause
