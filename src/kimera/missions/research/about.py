@@ -15,7 +15,8 @@ _ASSERTS = re.compile(
     r"(?:\b(?:is|was|are|were|be|been|being|reach(?:es|ed|ing)?|st(?:ands?|ood)|total(?:s|l?ed|l?ing)|amount(?:s|ed)|"
     r"equal(?:s|led)?|ha[sd]|have|record(?:s|ed)|report(?:s|ed)|measur(?:es|ed)|weigh(?:s|ed)|cost|costs|"
     r"employ(?:s|ed)|averag(?:es|ed)|number(?:s|ed)|score[ds]?|to|at|of)|[:=–])\s*"
-    r"(?:(?:the|a|an|only|now|about|around|approximately|roughly|nearly|almost|over|under|some|just|more than|less than|"
+    r"(?:(?:the|a|an|only|now|about|around|approximately|roughly|nearly|almost|over|under|some|just|more than|"
+    r"less than|"
     r"at|to|estimated|at least|up to)\s+)*$",
     re.I,
 )
@@ -31,7 +32,8 @@ _LABEL = re.compile(
 _VERB = (
     r"(?:is|was|are|were|has been|have been|had been|will be|ha[sd]|have|reach(?:es|ed)|st(?:ands?|ood) at|"
     r"total(?:s|l?ed)|amount(?:s|ed) to|equal(?:s|led)|ros?e|rises?|f[ae]ll(?:s)?|fallen|grew|grows|increased|"
-    r"decreased|declined|dropped|climbed|averag(?:es|ed)|exceed(?:s|ed)|came to|remain(?:s|ed)|went (?:up|down)|record(?:s|ed)|"
+    r"decreased|declined|dropped|climbed|"
+    r"averag(?:es|ed)|exceed(?:s|ed)|came to|remain(?:s|ed)|went (?:up|down)|record(?:s|ed)|"
     r"report(?:s|ed)|measur(?:es|ed)|weigh(?:s|ed)|cost|costs|employ(?:s|ed)|number(?:s|ed))"
 )
 _OF = re.compile(

@@ -9,11 +9,11 @@ from typing import Literal
 from kimera.missions.contracts import Conflict, Gap, SubQuestion, TextClaim
 from kimera.missions.research.about import read_about
 from kimera.missions.research.disagreement import Disagreement, Statement, find_disagreements
-from kimera.missions.research.evidence import Record, lexical_share
+from kimera.missions.research.evidence import Record
 from kimera.missions.research.mentions import find_mentions, same_value
 from kimera.missions.research.question import read_question
 from kimera.missions.research.reading import Reading, series_of
-from kimera.missions.research.words import content_stems, fold
+from kimera.missions.research.words import content_stems, fold, lexical_share
 from kimera.missions.track import TrackContext
 from kimera.storage.blobs import canonical_json, sha256_hex
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from kimera.knowledge.contracts import Document, Library, Passage, Source, Span
 from kimera.knowledge.sentences import split
 from kimera.missions.research.mentions import strip_dateline
+from kimera.missions.research.words import lexical_share
 from kimera.missions.research.worth import may_be_claim
 from kimera.missions.track import TrackContext
 from kimera.settings import load_settings
@@ -83,7 +84,7 @@ class Reading:
     @cached_property
     def encoder(self) -> Encoder | None:
         """Return the encoder, remembering each text's vector for this phase, or None without weights."""
-        found = _encoder()
+        found = load_sentence_encoder()
         return None if found is None else _Remembering(found)
 
     @cached_property
@@ -153,17 +154,20 @@ class Reading:
         )
 
     def score(self, query: str, lines: Sequence[Line]) -> list[float]:
-        """Return the relevance of each line: words plus meaning, alone and under its heading, the mean of both."""
+        """Return the relevance of each line: the segment's score, alone and under its heading, the mean of both.
+
+        Half the plain share of the question's words is added, because rarity says little in a folder of a few files.
+        """
         alone = self.segment.rank_sentences(query, [line.text for line in lines])
         headed = [i for i, line in enumerate(lines) if line.heading]
         under = self.segment.rank_sentences(query, [f"{lines[i].heading}. {lines[i].text}" for i in headed])
         for i, value in zip(headed, under, strict=True):
             alone[i] = (alone[i] + value) / 2
-        return alone
+        return [value + 0.5 * lexical_share(query, line.text) for value, line in zip(alone, lines, strict=True)]
 
 
 @cache
-def _encoder() -> Encoder | None:
+def load_sentence_encoder() -> Encoder | None:
     """Load the weights once per process; the settings say where they are and whether they are wanted."""
     from kimera.llm.embeddings import load_encoder
 

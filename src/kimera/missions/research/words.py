@@ -6,7 +6,7 @@ import re
 import unicodedata
 from functools import cache
 
-__all__ = ["MONTHS", "NUMBER_WORDS", "STOP", "content_stems", "fold", "stem", "words"]
+__all__ = ["MONTHS", "NUMBER_WORDS", "STOP", "content_stems", "fold", "lexical_share", "stem", "words"]
 
 
 def _row(text: str) -> list[str]:
@@ -84,3 +84,9 @@ def stem(word: str) -> str:
 def content_stems(text: str) -> list[str]:
     """Return the stems of the words of ``text`` that carry meaning, in order, duplicates kept."""
     return [stem(word) for word in words(text) if word not in STOP]
+
+
+def lexical_share(question: str, text: str) -> float:
+    """Return the share of the question's content stems that occur in ``text``, 0..1."""
+    asked = set(content_stems(question))
+    return len(asked & set(content_stems(text))) / len(asked) if asked else 0.0
