@@ -16,9 +16,9 @@ FOLDER = Path(build_penguins.__file__).parent / "penguins"
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 # numbers that are no figures of the data: dates, seasons, the citation, names of isotopes, primers, nests and lists
 NOT_FIGURES = re.compile(
-    r"^Date: 20[-0-9]* \([^)]*\)|Fraser \(2014\)|Fraser \(2014, PLOS ONE 9\(3\): e90081\)|others, 2021|delta-15N|delta-13C"
+    r"^Date: 20[-0-9]* \([^)]*\)|Fraser \(2014\)|Fraser \(2014, PLOS ONE 9\(3\): e\d+\)|others, 2021"
     r"|seasons that began in 2007, 2008 and 2009|in 20\d\d\b|P2|P8|1 Egg|N1A1|N1A2|N1\b|^\d\. .*$"
-    r"|steps of 25 g|A with 1 or 2",
+    r"|steps of 25 g|A with 1 or 2|delta-15N|delta-13C",
     re.MULTILINE,
 )
 MASS = "SELECT avg(body_mass_g) FROM birds"
