@@ -77,7 +77,7 @@ def _made(found: re.Match[str]) -> date | None:
 
 
 def find_date(name: str, title: str, text: str) -> date | None:
-    """Return the date a document gives itself: a labelled date near its top, its name, a line that is a date, its title.
+    """Return the date a document gives itself: labelled near its top, in its name, on a line of its own, in its title.
 
     Never the date of the file, which changes when it is copied.
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -16,11 +16,12 @@ from kimera.knowledge._cells import MISSING, TEXT, Reading, readings
 from kimera.knowledge.contracts import Column, Scalar
 from kimera.knowledge.limits import Limits
 
-__all__ = ["Engine", "Written"]
+__all__ = ["KEEP", "Engine", "Written"]
 
 SAMPLE = 1_000
 BLANKS = " \t\n\r\u00a0"  # taken off both ends of every cell
 ROUNDS = 4
+KEEP = 500
 EXACT_UNIQUE = 2_000_000
 
 _ALLOW = "SET allowed_directories = [{folder}]"
@@ -77,13 +78,17 @@ _NATIVE: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Written:
-    """A typed table on disk: its Parquet file, rows, profiled columns and what a reader should know of the types."""
+    """A typed table on disk: its Parquet file, rows, profiled columns and what a reader should know of the types.
+
+    ``values`` holds up to `KEEP` distinct values, as text, of the columns that could join it to another table.
+    """
 
     path: Path
     rows: int
     columns: tuple[Column, ...]
     decimal: str | None = None
     notes: tuple[str, ...] = ()
+    values: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def _literal(text: str) -> str:
@@ -103,9 +108,10 @@ class Engine:
     Use as a context manager; ``folder`` is where prepared files go and vanishes on exit. One table at a time.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, near: Path | None = None) -> None:
         self.limits = limits
-        self.folder = Path(tempfile.mkdtemp(prefix="kimera-read-"))
+        # Beside the blobs a finished file is moved into them, not copied.
+        self.folder = Path(tempfile.mkdtemp(prefix=".reading-", dir=near))
         self._connection: Any = None
         self._number = 0
         self._minus: frozenset[int] = frozenset()
@@ -223,10 +229,14 @@ class Engine:
         self.run(_MAKE.format(columns=", ".join(parts), table="raw"))
         return self._write(plans, None, ())
 
-    def distinct(self, column: str, limit: int) -> list[Any]:
-        """Return up to ``limit`` distinct values of a column of the typed table, the same ones every time."""
-        rows = self.run(_DISTINCT.format(c=_identifier(column), limit=limit)).fetchall()
-        return [row[0] for row in rows]
+    def _values(self, columns: Sequence[Column]) -> dict[str, frozenset[str]]:
+        """Return some distinct values of each column that may be a key, the same ones for the same values."""
+        found = {}
+        for column in columns:
+            if column.type in {"text", "integer", "date"} and column.unique > 1:
+                rows = self.run(_DISTINCT.format(c=_identifier(column.name), limit=KEEP)).fetchall()
+                found[column.name] = frozenset(str(row[0])[:200] for row in rows)
+        return found
 
     def _x(self, column: int) -> str:
         """Return the SQL for the cell of a column, with typographic minus signs as plain ones where there are any."""
@@ -275,7 +285,7 @@ class Engine:
         path = self.scratch(".parquet")
         self.run(_WRITE.format(path=_literal(str(path))))
         rows, columns = self._profile(plans)
-        return Written(path, rows, columns, decimal, notes)
+        return Written(path, rows, columns, decimal, notes, self._values(columns))
 
     def _profile(self, plans: Sequence[Column]) -> tuple[int, tuple[Column, ...]]:
         """Return the number of rows and the columns with nulls, uniques, extremes and three examples."""

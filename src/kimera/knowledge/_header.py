@@ -87,7 +87,9 @@ def _data_begin(block: Sequence[Record], typed: Sequence[int]) -> int:
     for index, record in enumerate(block[: DESCRIPTIONS + 12]):
         words = sum(1 for c in typed if c < len(record) and not is_missing(record[c]) and not is_typed(record[c]))
         filled = sum(1 for c in typed if c < len(record) and record[c].strip())
-        if words < max(1, 0.5 * len(typed)) and (filled or index > 0) and not _only_words(record):
+        # One word in a typed column gives the first record away; below it, a stray word does not.
+        most = 1 if index == 0 else max(1, 0.5 * len(typed))
+        if words < most and (filled or index > 0) and not _only_words(record):
             return index
     return 1
 

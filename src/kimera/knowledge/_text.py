@@ -25,6 +25,9 @@ _NUMBERED = re.compile(
     re.M,
 )
 _CAPITALS = re.compile(r"(?:\A|\n\n)([A-Z][A-Z0-9 ,:&'()/-]{4,70})\n", re.M)
+_NO_TITLE = re.compile(
+    r"(?:untitled|document\d*|microsoft word\b.*|powerpoint presentation|slide \d+|.*\.\w{3,4})$", re.I
+)
 _BROKEN_WORD = re.compile(r"(?<=[a-z])-\n(?=[a-z])")
 
 
@@ -104,12 +107,11 @@ def from_blocks(blocks: Iterable[Block], title: str, name: str, stated_date: str
         length += len(text)
     text = "\n\n".join(parts)
     inside = tuple(dict.fromkeys(at for at in breaks if at < len(text)))
-    shown = " ".join(normalise(title).split())
-    return Extracted(shown or _title(text, headings, name), text, tuple(headings), inside, stated_date)
+    return Extracted(_stated(title) or _title(text, headings, name), text, tuple(headings), inside, stated_date)
 
 
 def from_pages(pages: Sequence[str], title: str, name: str) -> Extracted:
-    """Return the text of pages; a paragraph that runs over a page end is joined, words parted at line ends are healed."""
+    """Return the text of pages; paragraphs that run over a page end and words parted at line ends are joined."""
     text, breaks = "", []
     for number, page in enumerate(pages):
         body = _BROKEN_WORD.sub("", normalise(page)).strip()
@@ -121,8 +123,13 @@ def from_pages(pages: Sequence[str], title: str, name: str) -> Extracted:
         breaks.append(len(text))
         text += body
     plain = from_plain(text, name) if text == normalise(text) else Extracted("", text)
-    shown = " ".join(normalise(title).split())
-    return Extracted(shown or plain.title or _title(text, (), name), text, plain.headings, tuple(breaks))
+    return Extracted(_stated(title) or plain.title or _title(text, (), name), text, plain.headings, tuple(breaks))
+
+
+def _stated(title: str) -> str:
+    """Return the title in a document's properties, unless a program put it there."""
+    shown = " ".join(normalise(title).split())[:200]
+    return "" if _NO_TITLE.match(shown) else shown
 
 
 def _title(text: str, headings: Sequence[Heading], name: str) -> str:

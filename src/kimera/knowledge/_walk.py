@@ -56,7 +56,8 @@ def check_folder(folder: Path) -> Path:
             raise ValidationError(
                 f"{path} is a file, not a folder; give the folder that holds it: {path.parent}.", field="folder"
             )
-        empty = next(os.scandir(path), None) is None
+        with os.scandir(path) as entries:
+            empty = next(entries, None) is None
     except OSError as refused:
         raise ValidationError(
             f"The folder {path} cannot be read ({refused.strerror}); change its permissions or copy it.", field="folder"

@@ -18,13 +18,15 @@ SHINGLE = 4
 BANDS, ROWS = 16, 4
 ALIKE = 0.8
 
+_FRONT = re.compile(r"\A---\n.*?\n(?:---|\.\.\.)\n", re.S)
+_HEADING_LINES = re.compile(r"[^\n]*(?:\n(?:={3,}|-{3,})[ \t]*(?=\n|\Z))?")
 _WORD = re.compile(r"\w+")
 
 
 def cut_passages(document: Document, text: str, first: int) -> list[Passage]:
     """Return the passages of one document, numbered from ``first`` and linked to their neighbours."""
     spans: list[tuple[int, int, str]] = []
-    for start, end, heading in _sections(document, len(text)):
+    for start, end, heading in _sections(document, text):
         spans.extend((a, b, heading) for a, b in _packed(text, start, end))
     last = first + len(spans) - 1
     return [
@@ -36,14 +38,20 @@ def cut_passages(document: Document, text: str, first: int) -> list[Passage]:
     ]  # fmt: skip
 
 
-def _sections(document: Document, length: int) -> list[tuple[int, int, str]]:
-    """Return ``(start, end, heading)`` of the text below each heading; all of it where that leaves nothing."""
-    sections, opened, heading = [], 0, ""
+def _sections(document: Document, text: str) -> list[tuple[int, int, str]]:
+    """Return ``(start, end, heading)`` of the text below each heading; headings and front matter are not in it.
+
+    A document of nothing but headings is one section.
+    """
+    front = _FRONT.match(text)
+    opened, heading, sections = front.end() if front else 0, "", []
     for mark in document.headings:
         sections.append((opened, mark.start, heading))
-        opened, heading = mark.start, mark.text
-    sections.append((opened, length, heading))
-    return sections
+        line = _HEADING_LINES.match(text, mark.start)
+        opened, heading = line.end() if line else mark.start, mark.text
+    sections.append((opened, len(text), heading))
+    filled = [section for section in sections if text[section[0] : section[1]].strip()]
+    return filled or [(0, len(text), "")]
 
 
 def _packed(text: str, start: int, end: int) -> list[tuple[int, int]]:
