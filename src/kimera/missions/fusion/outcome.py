@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from kimera.errors import NotFoundError
 from kimera.knowledge.contracts import Degraded, Library
@@ -66,14 +67,8 @@ def fuse(
     summary = choose_summary(claims, fused.agreements, fused.conflicts, old)
     known = {claim.id for claim in claims}
     outcome = MissionOutcomePackage(
-        mission_id=facts.mission_id,
-        session_id=facts.session_id,
-        knowledge_space=facts.knowledge_space,
-        question=facts.question,
-        folder=facts.folder,
+        **_named(facts),
         version=previous.version + 1 if previous else 1,
-        created_at=facts.created_at,
-        finished_at=facts.finished_at,
         partial=partial,
         degraded=degraded_of(facts, fused, library, degraded),
         track_status=status,
@@ -93,9 +88,13 @@ def fuse(
         charts=_charts(fused, known),
         tau=judge_report(claims, questions),
         cost=_cost(research, analysis),
-        trace_id=facts.trace_id,
     )
     return outcome if previous is None else outcome.model_copy(update={"change": _change(previous, outcome)})
+
+
+def _named(facts: MissionFacts) -> dict[str, Any]:
+    """Return the fields of the outcome that are the mission's own."""
+    return {name: value for name, value in facts if name in MissionOutcomePackage.model_fields}
 
 
 def _computations(analysis: AnalyticalReportPackage | None) -> tuple[Computation, ...]:
