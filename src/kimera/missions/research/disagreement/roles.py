@@ -48,6 +48,7 @@ build built builder construct complete
 _COMMON = "name called many much happen get make use year month day time number amount old first"
 _GENERIC = frozenset(stem(word) for word in words(_COMMON))
 _COMPANY = frozenset(stem(word) for word in words("group company inc corporation corp ltd plc co holding ag"))
+_PARTS = frozenset(words("episode season part chapter volume book stage round version phase group division series act"))
 _PLACE_LEAD = re.compile(r"\b(?:in|at|to)\s+(?:the\s+)?$", re.I)
 _DATE_LEAD = re.compile(r"(?:\b(?:on|in|since|from|until)|[:.;,(–-])\s*$", re.I)
 _CLAUSE = re.compile(r"[;!?·]|\.\.\.|\.\s+[A-Z]\w+\s+\w+\s")
@@ -131,11 +132,22 @@ def anchored(question: Question, text: str, year: int | None = None, context: st
         said |= set(content_stems(context))
     if topic and (len(topic & said) < 0.6 * len(topic) or _of_something_else(topic, text)):
         return False
+    if _of_another_number(question, topic, text):
+        return False
     asked = {m.value[:4] for m in question.dates if m.value[:4].isdigit()}
     held = {m.value[:4] for m in find_mentions(text) if m.kind == "date" and m.value[:4].isdigit()}
     if not asked or question.asks == "date":
         return True
     return bool(asked & held) if held else str(year) in asked
+
+
+def _of_another_number(question: Question, topic: frozenset[str], text: str) -> bool:
+    """Return whether the text speaks of another part or sequel ("Episode 17", "Spider-Man 2") than the question."""
+    asked = set(words(question.text))
+    return any(
+        match[2].lower() not in asked and (match[1].lower() in _PARTS or stem(match[1].lower()) in topic)
+        for match in re.finditer(r"([^\W\d_]+)\s+(\d{1,2}|[IVXL]+)\b(?![,.]?\d)", text)
+    )
 
 
 def _of_something_else(topic: frozenset[str], text: str) -> bool:
@@ -172,7 +184,7 @@ def asserted(question: Question, text: str) -> Asserted:
 
 def _with_region(text: str, places: list[Mention]) -> list[Mention]:
     """Return the places that name their region ("Lindow, Marland"), together with it: these compare like with like."""
-    regioned = ((m, re.match(r",\s+([A-Z][\w.]+(?:\s[A-Z]\w+)?)", text[m.end :])) for m in places)
+    regioned = ((m, re.match(r",\s+([A-Z]\w+(?:\s[A-Z]\w+)?)", text[m.end :])) for m in places)
     return [
         Mention("name", m.start, m.end + region.end(), m.text + region.group(), m.value)
         for m, region in regioned
@@ -190,7 +202,7 @@ def _without_role(mention: Mention, triggers: frozenset[str]) -> Mention | None:
         if head is None or not all(stem(part) in triggers for part in words(head.group())):
             break
         text, start = text[head.end() :], start + head.end()
-    if not text or _DEMONYM.match(text):
+    if not text or not text[0].isupper() or _DEMONYM.match(text):
         return None
     folded = find_mentions(text) if text != mention.text else [mention]
     value = folded[0].value if folded else text.casefold()
