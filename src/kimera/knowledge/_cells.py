@@ -186,7 +186,7 @@ def _fits(reading: Reading, cells: Sequence[str]) -> bool:
 
 def _numbers(cells: Sequence[str], decimal_comma: bool, padded: bool) -> list[Reading]:
     if _fits(_REAL, cells):
-        if not padded and any(_is_code(cell) for cell in cells):
+        if any(_is_code(cell, padded) for cell in cells):
             return []
         return [_INTEGER, _REAL] if _fits(_INTEGER, cells) else [_REAL]
     commas = [cell for cell in cells if "," in cell]
@@ -197,9 +197,11 @@ def _numbers(cells: Sequence[str], decimal_comma: bool, padded: bool) -> list[Re
     return [reading for reading in (_DECIMAL_COMMA, _THOUSANDS, _SPACED) if _fits(reading, cells)]
 
 
-def _is_code(cell: str) -> bool:
-    """Return whether a number is written like a code: leading zeros in three or more digits, or over 18 digits."""
-    return cell.isdigit() and ((cell[0] == "0" and len(cell) > 2) or len(cell) > 18)
+def _is_code(cell: str, padded: bool) -> bool:
+    """Return whether a number is written like a code: leading zeros in three or more digits, or over 64 bits."""
+    if not cell.isdigit():
+        return False
+    return (cell[0] == "0" and len(cell) > 2 and not padded) or (len(cell) > 18 and int(cell) >= 2**63)
 
 
 def _with_signs(cells: Sequence[str], decimal_comma: bool) -> list[Reading]:

@@ -91,6 +91,8 @@ def _read(
     if not head:
         raise Unreadable("The file holds no rows.")
     width = usual_width(head) if layout.delimiter else 1
+    if width > engine.limits.columns:
+        raise Unreadable(f"It has {width} columns, over the limit of {engine.limits.columns}; divide it.")
     header = _header(head, layout, width)
     staged = engine.scratch(".txt")
     try:

@@ -249,7 +249,7 @@ class Engine:
         samples = [_cells(row[i] for row in rows) for i in range(width)]
         self._minus = frozenset(i for i, sample in enumerate(samples) if any("−" in cell for cell in sample))
         comma = _decimal_comma(samples, european=delimiter == ";")
-        padded = not delimiter.strip() and delimiter != "\t"
+        padded = delimiter.isspace() and delimiter != "\t"
         options = {i: readings(samples[i], decimal_comma=comma, padded_numbers=padded) for i in range(width)}
         chosen: dict[int, Reading] = {}
         widened: set[int] = set()

@@ -60,7 +60,10 @@ def _first_full(records: Sequence[Record], width: int) -> int:
     """Return the index of the first record that fills at least half of the columns and has the usual number of them."""
     for index, record in enumerate(records[:LOOK]):
         filled = sum(1 for cell in record if cell.strip())
-        fits = len(record) in {width, width - 1, width + 1} or (len(record) > width and filled >= width - 1)
+        fits = len(record) == width or (len(record) > width and filled >= width - 1)
+        if len(record) == width - 1 and index + 1 < len(records):
+            # One name fewer than cells: the names of rows have none. But a title may look so above the true header.
+            fits = not (len(records[index + 1]) == width and _only_words(records[index + 1]))
         if fits and filled >= max(min(2, width), 0.5 * width):
             return index
     return next((i for i, record in enumerate(records[:LOOK]) if len(record) == width), 0)
