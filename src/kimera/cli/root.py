@@ -1,20 +1,60 @@
-"""The root command; subcommands are imported when they are called."""
+"""The root command; a subcommand's module is imported when it is called or listed."""
 
 from __future__ import annotations
+
+import sys
+from importlib import import_module
 
 import click
 
 import kimera
+from kimera.cli.output import EXIT_ERROR, EXIT_INTERRUPTED, show_error
+from kimera.errors import KimeraError
 
-__all__ = ["run"]
+__all__ = ["COMMANDS", "kimera_command", "run"]
+
+COMMANDS: dict[str, str] = {}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one only when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, name = place.split(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(kimera.__version__, prog_name="kimera")
 def kimera_command() -> None:
-    """Research missions with memory: a question and a folder become one checked report."""
+    """Research missions with memory: a question and a folder become one checked report.
+
+    Start with: kimera run "QUESTION" FOLDER
+    """
 
 
 def run() -> None:
-    """Run the command line."""
-    kimera_command(prog_name="kimera")
+    """Run the command line; every failure ends with one sentence on stderr and a documented exit code."""
+    try:
+        code = kimera_command(prog_name="kimera", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KimeraError as error:
+        sys.exit(show_error(error))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(EXIT_ERROR)
+    sys.exit(code if isinstance(code, int) else 0)

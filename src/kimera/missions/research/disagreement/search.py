@@ -1,0 +1,158 @@
+"""Which statements cannot both hold: pairs are compared, equal values are joined, vintages are told from errors."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kimera.missions.research.disagreement.contracts import Disagreement, Side, Statement
+from kimera.missions.research.disagreement.frames import Sentence, Slot, differ, differing_slots, read_sentence
+from kimera.missions.research.mentions import Kind, Mention, same_value
+from kimera.missions.research.question import Question, read_question
+
+__all__ = ["Pair", "find_disagreements"]
+
+LIMIT = 300  # statements compared pairwise; the most relevant ones first
+
+_EVENT = re.compile(
+    r"\b(?:open|found|establish|launch|releas|publish|born|died?|death|birth|sign|built|complet|start|began|beg[iu]n|"
+    r"end|clos|introduc|held|took place|elect|announc|discover|invent|creat|form|inaugurat|adopt|arriv|debut|premier|"
+    r"abolish|approv|issued|effective|expire|due|deadline)",
+    re.I,
+)
+_RELATION = re.compile(
+    r"\b(?:located|situated|headquarter|based in|born in|died in|capital|founded by|directed by|written by|won by|"
+    r"owned by|acquired by|led by|invented by|discovered by|designed by|built by|composed by|published by|"
+    r"director|author|founder|chief executive|ceo|chair|president|minister|winner|champion|owner|manufacturer)\b",
+    re.I,
+)
+_LABEL = re.compile(
+    r"\b(?:table|figure|fig|section|chapter|stage|round|page|step|part|version|appendix|equation|eq|no|number|item|"
+    r"question|group|level|grade|class|type|phase|day|week|lot|unit|room|article|volume|issue|line|row)\.?\s*$",
+    re.I,
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two statements (by index) that hold different values in the same role."""
+
+    one: int
+    other: int
+    first: Mention
+    second: Mention
+
+
+def find_disagreements(question: str, statements: Sequence[Statement]) -> list[Disagreement]:
+    """Return the disagreements among ``statements``, most supported first; the same input gives the same list."""
+    asked = read_question(question)
+    order = sorted(range(len(statements)), key=lambda i: (-statements[i].relevance, i))[:LIMIT]
+    read = {index: read_sentence(statements[index].text) for index in order}
+    pairs = list(_framed(asked, statements, read))
+    return [_disagreement(statements, group) for group in _grouped(pairs)]
+
+
+def _framed(asked: Question, statements: Sequence[Statement], read: dict[int, Sentence]) -> Iterator[Pair]:
+    for one, other in itertools.combinations(sorted(read), 2):
+        slots = differing_slots(read[one], read[other])
+        if not slots:
+            continue
+        open_slots = [slot for slot in slots if differ(slot)]
+        if not open_slots or not _one_pair(open_slots):
+            continue  # nothing differs, or several things do: not comparable
+        slot = open_slots[0]
+        same_source = statements[one].source_id == statements[other].source_id
+        if same_source and slot.kind != asked.asks:
+            continue  # one document that repeats a frame is usually a list
+        if _comparable(asked, slot, read[one], read[other]):
+            yield Pair(one, other, slot.one, slot.other)
+
+
+def _one_pair(slots: list[Slot]) -> bool:
+    first = slots[0]
+    return all(
+        slot.kind == first.kind and same_value(slot.one, first.one) and same_value(slot.other, first.other)
+        for slot in slots[1:]
+    )
+
+
+def _comparable(asked: Question, slot: Slot, one: Sentence, other: Sentence) -> bool:
+    """Return whether the slot is what the sentences assert, not the subject, period or label they speak of."""
+    if slot.kind == "number":
+        if _labels(one, slot.one) or _labels(other, slot.other):
+            return False
+        return slot.one.unit == slot.other.unit or None in {slot.one.unit, slot.other.unit}
+    if slot.kind == "date":
+        return asked.asks == "date" or _dates_an_event(one, slot.one)
+    if asked.mentions(slot.one) or asked.mentions(slot.other):
+        return asked.asks == "boolean" and asked.mentions(slot.one) != asked.mentions(slot.other)
+    return asked.asks == "name" or (asked.asks not in {"number", "date"} and _related(one, slot.one))
+
+
+def _labels(sentence: Sentence, mention: Mention) -> bool:
+    return bool(_LABEL.search(sentence.text[: mention.start]))
+
+
+def _dates_an_event(sentence: Sentence, mention: Mention) -> bool:
+    """Tell "opened in 1932" (the date is asserted) from "in 2019 staff was 40" (the date is the period)."""
+    others = [m for m in sentence.mentions if m.kind == "number"]
+    return not others and bool(_EVENT.search(sentence.text[: mention.start][-60:]))
+
+
+def _related(sentence: Sentence, mention: Mention) -> bool:
+    return bool(_RELATION.search(sentence.text[max(0, mention.start - 40) : mention.start]))
+
+
+def _grouped(pairs: Sequence[Pair]) -> list[list[tuple[Mention, list[int]]]]:
+    """Join pairs that are about the same values into groups of sides, each with its statements."""
+    groups: list[list[tuple[Mention, list[int]]]] = []
+    for pair in pairs:
+        home = next((g for g in groups if _side(g, pair.first) or _side(g, pair.second)), None)
+        if home is None:
+            home = []
+            groups.append(home)
+        for mention, statement in ((pair.first, pair.one), (pair.second, pair.other)):
+            side = _side(home, mention)
+            if side is None:
+                home.append((mention, [statement]))
+            elif statement not in side:
+                side.append(statement)
+    return sorted(groups, key=lambda g: (-sum(len(s) for _, s in g), min(s[0] for _, s in g)))
+
+
+def _side(group: list[tuple[Mention, list[int]]], mention: Mention) -> list[int] | None:
+    return next((held for value, held in group if same_value(value, mention)), None)
+
+
+def _disagreement(statements: Sequence[Statement], group: list[tuple[Mention, list[int]]]) -> Disagreement:
+    sides = tuple(Side(mention.text, tuple(sorted(held))) for mention, held in group)
+    current = _newest(statements, sides)
+    if current is not None:
+        return Disagreement("temporal", sides, "A newer vintage of the same source states another value.", current)
+    kind: Kind = group[0][0].kind
+    return Disagreement("numeric" if kind == "number" else "factual", sides, _REASON[kind])
+
+
+_REASON: dict[Kind, str] = {
+    "number": "The sources state different numbers for the same thing.",
+    "date": "The sources state different dates for the same event.",
+    "name": "The sources name different answers for the same thing.",
+}
+
+
+def _newest(statements: Sequence[Statement], sides: tuple[Side, ...]) -> int | None:
+    """Return the side that a newer vintage of the same series asserts, or None if dates or series do not tell."""
+    held = [[statements[i] for i in side.statements] for side in sides]
+    series = {s.series for side in held for s in side}
+    archived = [all(s.archived for s in side) for side in held]
+    if archived.count(False) == 1:
+        return archived.index(False)
+    if len(series) != 1 or None in series:
+        return None
+    newest = [max((s.dated for s in side if s.dated), default=None) for side in held]
+    if any(date is None for date in newest):
+        return None
+    best = max(range(len(sides)), key=lambda i: str(newest[i]))
+    return best if [str(d) for d in newest].count(str(newest[best])) == 1 else None
