@@ -46,9 +46,21 @@ class Step(Frozen):
     """One change of the table. ``target`` is the column written, ``columns`` the ones read."""
 
     kind: Literal[
-        "derive", "transform", "bin", "part", "extract", "fill", "drop_missing", "drop_duplicates",
-        "drop_outliers", "keep", "encode", "flag", "duration", "number",
-    ]  # fmt: skip
+        "derive",
+        "transform",
+        "bin",
+        "part",
+        "extract",
+        "fill",
+        "drop_missing",
+        "drop_duplicates",
+        "drop_outliers",
+        "keep",
+        "encode",
+        "flag",
+        "duration",
+        "number",
+    ]
     target: str = ""
     columns: tuple[str, ...] = ()
     how: str = ""

@@ -5,58 +5,63 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from kimera.missions.analysis.plan import Comparator, Condition, Scalar
-from kimera.missions.analysis.question.linking import Mention, find_columns
+from kimera.missions.analysis.question.items import Item, items_of
 from kimera.missions.analysis.question.tables import ColumnView, TableView
-from kimera.missions.analysis.question.words import NUMBER, number_of, stem
+from kimera.missions.analysis.question.words import number_of, stem
 
-__all__ = ["Found", "Item", "find_conditions", "items_of"]
+__all__ = ["Found", "find_conditions"]
 
-_COMPARE: tuple[tuple[str, str, Comparator], ...] = (
-    (
-        r"(?:greater|more|higher|larger|older|bigger) than or equals? to|(?:greater|more|higher) than or equal|"
-        r"equal to or (?:greater|more|higher|larger) than|at least|no(?:t)? (?:less|fewer|lower) than|a minimum of",
-        ">=|≥", ">=",
-    ),
-    (
-        r"(?:less|lower|smaller|fewer|younger) than or equals? to|(?:less|lower|smaller) than or equal|"
-        r"equal to or (?:less|lower|smaller|fewer) than|at most|no(?:t)? (?:more|greater|higher) than|up to|a maximum of",
-        "<=|≤", "<=",
-    ),
-    (r"not equal to|other than|different from", "!=|<>", "!="),
-    (r"(?:greater|more|higher|larger|older|bigger|later|longer) than|above|over|exceeds?|exceeding|exceeded|after", ">", ">"),
-    (r"(?:less|lower|smaller|fewer|younger|earlier|shorter) than|below|under|before", "<", "<"),
-    (r"exactly equal to|equals? to|equals?|exactly", "==|=", "="),
-)  # fmt: skip
 _SUFFIX: tuple[tuple[str, Comparator], ...] = (
     (r"\s*(?:years(?: old)?|%|percent)?\s*(?:or|and) (?:more|above|older|higher|greater|over|later|up)\b|\s*\+", ">="),
     (r"\s*(?:years(?: old)?|%|percent)?\s*(?:or|and) (?:less|below|younger|lower|fewer|under|earlier)\b", "<="),
 )
-_AGGREGATE = r"(?:the |its |their |overall )*(?P<agg>average|mean|median)\b(?: value)?(?: of)?"
 _FILLER = frozenset(
-    "is are was were be been being value values of a an the that which who have has had having with its their strictly "
-    "score level rating year age amount number equal to where only column columns".split()
-)  # fmt: skip
-_WEAK_VALUES = frozenset(
-    "yes no true false none other unknown all any a i e s m f n y the in on and or not of mean total average new low high "
-    "null nan na day time data name us it one two three up normal positive negative other more less type".split()
-)  # fmt: skip
-_NOT = re.compile(r"(?:\bnot|n't|\bnever|\bnon|\bwithout|\bexcept|\bexcluding|\bunless)[\s-]*(?:\w+\s){0,1}$", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Item:
-    """One piece of a sentence: a column, a comparison, a number, a value, an aggregate or a plain word."""
-
-    kind: str
-    start: int
-    end: int
-    text: str
-    column: str = ""
-    value: Scalar = ""
-    op: Comparator = "="
-    quoted: bool = False
+    [
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "being",
+        "value",
+        "values",
+        "of",
+        "a",
+        "an",
+        "the",
+        "that",
+        "which",
+        "who",
+        "have",
+        "has",
+        "had",
+        "having",
+        "with",
+        "its",
+        "their",
+        "strictly",
+        "score",
+        "level",
+        "rating",
+        "year",
+        "age",
+        "amount",
+        "number",
+        "equal",
+        "to",
+        "where",
+        "only",
+        "column",
+        "columns",
+    ]
+)
+_NOT = re.compile(
+    r"(?:\bnot|n't|\bnever|\bnon|\bwithout|\bexcept|\bexcluding|\bunless)[\s-]*(?:\w+\s){0,1}$", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -68,73 +73,11 @@ class Found:
     end: int
 
 
-def items_of(text: str, table: TableView, mentions: Sequence[Mention] | None = None) -> list[Item]:
-    """Return the sentence as columns, comparisons, numbers, values and words in order."""
-    linked = find_columns(text, table) if mentions is None else mentions
-    items = [Item("col", m.start, m.end, text[m.start : m.end], column=m.column, quoted=m.quoted) for m in linked if not m.entity]
-    for value in _value_items(text, table, linked):
-        items = [i for i in items if i.end <= value.start or i.start >= value.end] + [value]
-    for spoken, symbols, op in _COMPARE:
-        places = re.finditer(rf"\b(?:{spoken})\b|(?<![<>=!])(?:{symbols})(?![<>=])", text, re.IGNORECASE)
-        items += _fresh(items, (Item("op", m.start(), m.end(), m[0], op=op) for m in places))
-    means = re.finditer(_AGGREGATE, text, re.IGNORECASE)
-    items += _fresh(items, (Item("agg", m.start(), m.end(), m[0], value=m["agg"].lower()) for m in means))
-    numbers = re.finditer(rf"(?<![\w.]){NUMBER}(?:st|nd|rd|th)?(?![\w])", text)
-    items += _fresh(items, (Item("num", m.start(), m.end(), m[0], value=number_of(m[0]) or 0.0) for m in numbers))
-    plain = (Item("word", m.start(), m.end(), m[0].lower()) for m in re.finditer(r"[A-Za-z]+(?:'t)?|[^\sA-Za-z]", text))
-    return sorted([*items, *_fresh(items, plain)], key=lambda item: item.start)
-
-
-def _fresh(taken: Sequence[Item], more: Iterator[Item]) -> list[Item]:
-    kept: list[Item] = []
-    for item in more:
-        if all(item.end <= other.start or item.start >= other.end for other in [*taken, *kept]):
-            kept.append(item)
-    return kept
-
-
-def _value_items(text: str, table: TableView, linked: Sequence[Mention]) -> list[Item]:
-    """Find named values of text columns; a value of two columns goes to the one mentioned nearby, else to neither."""
-    spans: dict[tuple[int, int], list[tuple[str, str, bool]]] = {}
-    for column in table.columns:
-        if column.role in {"number", "date"}:
-            continue
-        for value in column.values:
-            for start, end, quoted in _value_places(text, value, column.unique > 60):
-                spans.setdefault((start, end), []).append((column.name, value, quoted))
-    items: list[Item] = []
-    for (start, end), readings in sorted(spans.items(), key=lambda s: s[0][0] - s[0][1]):
-        if any(start < i.end and end > i.start for i in items):
-            continue
-        near = {m.column for m in linked if abs(m.start - end) < 60 or abs(start - m.end) < 60}
-        pick = [r for r in readings if r[0] in near] if len(readings) > 1 else readings
-        exact = any(m.start <= start and m.end >= end and m.score >= 1 for m in linked)
-        if len(pick) == 1 and not (exact and not pick[0][2]):
-            name, value, quoted = pick[0]
-            items.append(Item("val", start, end, text[start:end], column=name, value=value, quoted=quoted))
-    return items
-
-
-def _value_places(text: str, value: str, many: bool) -> Iterator[tuple[int, int, bool]]:
-    bare = value.strip()
-    if len(bare) < 1 or len(bare) > 60 or number_of(bare) is not None:
-        return
-    weak = bare.lower() in _WEAK_VALUES or len(bare) < 3
-    plural = r"(?:'?s)?" if len(bare) > 3 and not weak else ""
-    for match in re.finditer(rf"(?<![\w]){re.escape(bare)}{plural}(?![\w])", text, re.IGNORECASE):
-        quoted = text[max(0, match.start() - 1) : match.start()] in set("\"'“`") and text[match.end() : match.end() + 1] in set("\"'”`,")
-        if not quoted and (weak or (many and match[0][0].islower())):
-            before = text[max(0, match.start() - 6) : match.start()]
-            if not re.search(r"[=:]\s*$", before):
-                continue
-        yield match.start(), match.end(), quoted
-
-
 def find_conditions(text: str, table: TableView, items: Sequence[Item] | None = None) -> list[Found]:
     """Return the conditions a sentence puts on rows, in order of their place."""
     sequence = list(items_of(text, table) if items is None else items)
     found: list[Found] = []
-    readers = (_compared, _between, _counted, _equal, _named, _numbered, _flagged, _years)
+    readers = (_compared, _between, _inherited, _counted, _equal, _named, _numbered, _flagged, _years)
     for reader in readers:
         for condition in reader(text, sequence, table):
             if all(condition.end <= f.start or condition.start >= f.end for f in found):
@@ -182,7 +125,7 @@ def _compared(text: str, items: Sequence[Item], table: TableView) -> Iterator[Fo
             else:
                 following = _next(items, n, 1)[1]
                 end = following.end if following is not None and following.kind == "col" else end
-                aggregate = "median" if number.value == "median" else "mean"
+                aggregate: Literal["mean", "median"] = "median" if number.value == "median" else "mean"
                 yield Found(Condition(column=column.name, op=op.op, aggregate=aggregate), item.start, end)
             link = items[n + 1] if n + 1 < len(items) else None
             if link is None or link.text not in {"and", "&", ","}:
@@ -196,7 +139,12 @@ def _between(text: str, items: Sequence[Item], table: TableView) -> Iterator[Fou
         if item.kind != "word" or item.text not in {"between", "from"}:
             continue
         following = [i for i in items[k + 1 : k + 4] if i.kind in {"num", "word"}]
-        if len(following) < 3 or following[0].kind != "num" or following[1].text not in {"and", "to", "-"} or following[2].kind != "num":
+        if (
+            len(following) < 3
+            or following[0].kind != "num"
+            or following[1].text not in {"and", "to", "-"}
+            or following[2].kind != "num"
+        ):
             continue
         before = [i for i in items[max(0, k - 5) : k] if i.kind == "col"]
         after = [i for i in items[k + 4 : k + 6] if i.kind == "col"]
@@ -208,6 +156,27 @@ def _between(text: str, items: Sequence[Item], table: TableView) -> Iterator[Fou
         yield Found(Condition(column=column.name, op="<=", value=high), following[0].end, following[2].end)
 
 
+def _inherited(text: str, items: Sequence[Item], table: TableView) -> Iterator[Found]:
+    """``ratings below 3, between 3 and 4, and above 4``: a later comparison speaks of the same column."""
+    for k, item in enumerate(items):
+        if item.kind != "op" or k + 1 >= len(items) or items[k + 1].kind != "num":
+            continue
+        if items[k - 1].kind == "col" or (k + 2 < len(items) and items[k + 2].kind == "col"):
+            continue
+        earlier = [j for j in range(max(0, k - 14), k) if items[j].kind == "col"]
+        between = items[earlier[-1] + 1 : k] if earlier else []
+        listed = any(i.kind == "num" for i in between) and all(
+            i.kind in {"num", "op"} or i.text in _FILLER | {"and", "or", ",", "between", "/"} for i in between
+        )
+        column = table.column(items[earlier[-1]].column) if earlier and listed else None
+        if column is not None and column.numeric:
+            yield Found(
+                Condition(column=column.name, op=item.op, value=_number(items[k + 1].value)),
+                item.start,
+                items[k + 1].end,
+            )
+
+
 def _counted(text: str, items: Sequence[Item], table: TableView) -> Iterator[Found]:
     """``at least 100 reviews``: comparison, number, column."""
     for k, item in enumerate(items):
@@ -216,7 +185,9 @@ def _counted(text: str, items: Sequence[Item], table: TableView) -> Iterator[Fou
         rest = [i for i in items[k + 2 : k + 4] if i.kind != "word" or i.text not in _FILLER]
         column = table.column(rest[0].column) if rest and rest[0].kind == "col" else None
         if column is not None and column.numeric:
-            yield Found(Condition(column=column.name, op=item.op, value=_number(items[k + 1].value)), item.start, rest[0].end)
+            yield Found(
+                Condition(column=column.name, op=item.op, value=_number(items[k + 1].value)), item.start, rest[0].end
+            )
 
 
 def _equal(text: str, items: Sequence[Item], table: TableView) -> Iterator[Found]:
@@ -228,7 +199,7 @@ def _equal(text: str, items: Sequence[Item], table: TableView) -> Iterator[Found
         link = items[k + 1]
         if not (link.op == "=" and link.kind == "op") and link.text not in {"of", "is", "was", "are", "were", "equals"}:
             continue
-        j, value = _next(items, k + 1 if link.kind == "op" or link.text in {"of", "is", "was", "are"} else k, 3)
+        _, value = _next(items, k + 1 if link.kind == "op" or link.text in {"of", "is", "was", "are"} else k, 3)
         if value is None:
             continue
         op: Comparator = "!=" if _negated(text, value.start) else "="
@@ -266,7 +237,11 @@ def _numbered(text: str, items: Sequence[Item], table: TableView) -> Iterator[Fo
         known = {float(v) for v in column.values if number_of(v) is not None}
         for place, number in _numbers_beside(text, items, k):
             if number in known:
-                yield Found(Condition(column=column.name, op="=", value=_number(number)), min(place.start, place.start), place.end)
+                yield Found(
+                    Condition(column=column.name, op="=", value=_number(number)),
+                    min(place.start, place.start),
+                    place.end,
+                )
 
 
 def _numbers_beside(text: str, items: Sequence[Item], k: int) -> Iterator[tuple[Item, float]]:
@@ -280,6 +255,8 @@ def _numbers_beside(text: str, items: Sequence[Item], k: int) -> Iterator[tuple[
             item = items[j]
             number = number_of(item.text) if item.kind in {"word", "num"} else None
             ordinal = item.kind == "word" or bool(re.search(r"(?:st|nd|rd|th)$", item.text))
+            if number is not None and re.match(r"\s*=", text[item.end :]):
+                break  # ``(0 = no, 1 = yes)`` explains codes
             if number is not None and (ordinal if step < 0 else not ordinal):
                 yield item, number
             elif not (item.kind == "word" and item.text in {"and", "or", ",", "-", "("}):
@@ -289,7 +266,7 @@ def _numbers_beside(text: str, items: Sequence[Item], k: int) -> Iterator[tuple[
 
 def _flagged(text: str, items: Sequence[Item], table: TableView) -> Iterator[Found]:
     """``who survived``, ``did not survive``, ``married workers`` for columns of yes and no."""
-    for k, item in enumerate(items):
+    for item in items:
         column = table.column(item.column) if item.kind == "col" else None
         if column is None or not column.binary or column.role == "date" or item.quoted:
             continue
@@ -298,13 +275,21 @@ def _flagged(text: str, items: Sequence[Item], table: TableView) -> Iterator[Fou
             continue
         before = text[max(0, item.start - 30) : item.start]
         after = text[item.end : item.end + 16]
-        clause = re.search(r"\b(?:who|that|which|not|did|were|are|have|had|and|is|had not)\s+(?:\w+\s)?$", before, re.IGNORECASE)
-        noun = re.match(r"\s+(?!column|feature|variable|rate|and\b|is\b|to\b|status|value|from\b|distribution)[a-z]+s\b", after)
+        clause = re.search(
+            r"\b(?:who|that|which|not|did|were|are|have|had|and|is|had not)\s+(?:\w+\s)?$", before, re.IGNORECASE
+        )
+        noun = re.match(
+            r"\s+(?!column|feature|variable|rate|and\b|is\b|to\b|status|value|from\b|distribution)[a-z]+s\b", after
+        )
         related = re.search(r"\b(?:between|of|with|predict|and the)\s+(?:the\s)?$", before, re.IGNORECASE)
         verbal = re.search(r"(?:ed|ing|ive)$", item.text)
         if (clause and verbal and not (related and not _negated(text, item.start))) or (noun and not verbal):
             value, other = yes
-            yield Found(Condition(column=column.name, op="=", value=other if _negated(text, item.start) else value), item.start, item.end)
+            yield Found(
+                Condition(column=column.name, op="=", value=other if _negated(text, item.start) else value),
+                item.start,
+                item.end,
+            )
 
 
 def _yes_value(column: ColumnView) -> tuple[Scalar, Scalar] | None:
@@ -336,7 +321,11 @@ def _years(text: str, items: Sequence[Item], table: TableView) -> Iterator[Found
             yield Found(found.model_copy(update={"op": before.op}), before.start, item.end)
         elif before.text in {"in", "for", "during", "of", "from", "year", "is"} or items[k - 1].text == "year":
             ranged = [i.text for i in items[k + 1 : k + 3]]
-            if len(ranged) == 2 and ranged[0] in {"to", "and", "-", "through"} and re.fullmatch(r"(?:1[89]|20)\d\d", ranged[1]):
+            if (
+                len(ranged) == 2
+                and ranged[0] in {"to", "and", "-", "through"}
+                and re.fullmatch(r"(?:1[89]|20)\d\d", ranged[1])
+            ):
                 last = Condition(column=column.name, op="<=", value=int(ranged[1]), part=part)
                 yield Found(found.model_copy(update={"op": ">="}), before.start, item.end)
                 yield Found(last, item.end, items[k + 2].end)

@@ -15,9 +15,8 @@ from kimera.missions.analysis.question.words import words
 __all__ = ["Context", "Unanswerable"]
 
 
-class Unanswerable(Exception):  # noqa: N818 - it says what happened
+class Unanswerable(Exception):
     """A slot that could not be tied to columns and rows; the text says why."""
-
 
 
 @dataclass
@@ -68,13 +67,20 @@ class Context:
             if match:
                 yield sentence, match.end()
 
+    def set_apart(self) -> set[str]:
+        """Return the columns that choose rows and so are not themselves measured."""
+        plain = {c.column for c in self.filters if c.aggregate is None and c.op not in {"present", "missing"}}
+        return plain | set(self.compared)
+
     def slot_columns(self, slot: Slot) -> list[str]:
         """Return the columns the name of a slot speaks of."""
         return self.phrase_columns(" ".join(slot.tokens))
 
     def phrase_columns(self, phrase: str) -> list[str]:
         """Return the columns of a phrase; words such as mean or range do not name a column on their own."""
-        if self.derived and re.search(r"\bnew(?:ly created)? (?:feature|column|variable)\b|\btransformed\b", phrase, re.IGNORECASE):
+        if self.derived and re.search(
+            r"\bnew(?:ly created)? (?:feature|column|variable)\b|\btransformed\b", phrase, re.IGNORECASE
+        ):
             named = [m.column for m in self.mentions(phrase)]
             return named or [self.derived[-1]]
         found = []

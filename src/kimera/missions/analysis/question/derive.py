@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from kimera.missions.analysis.plan import Range, Step
 from kimera.missions.analysis.question.linking import Mention, find_columns
@@ -18,7 +19,9 @@ _NEW = re.compile(
     r"\b(?:creat\w*|generat\w*|calculat\w*|comput\w*)\s+(?:the\s+)?[\"'“][\w ]+[\"'”]\s*(?:by|as|for|feature|from)?",
     re.IGNORECASE,
 )
-_NAMED = re.compile(r"\b(?:called|named|labell?ed)\s*:?\s*(?:as\s+)?(?:[\"'“`]([^\"'”`]+)[\"'”`]|([A-Za-z]\w*))", re.IGNORECASE)
+_NAMED = re.compile(
+    r"\b(?:called|named|labell?ed)\s*:?\s*(?:as\s+)?(?:[\"'“`]([^\"'”`]+)[\"'”`]|([A-Za-z]\w*))", re.IGNORECASE
+)
 _QUOTED = re.compile(r"[\"'“`]([A-Za-z][\w %/()-]{0,40})[\"'”`]")
 _BARE = re.compile(r"\b(?:feature|column|variable)\s*,?\s+([A-Z]\w*[A-Z_]\w*|[a-z]+_\w+)")
 
@@ -32,9 +35,15 @@ _ARITHMETIC: tuple[tuple[str, str], ...] = (
 )
 _FORMULA = re.compile(r"[-+*/]")
 _PARTS = (
-    ("weekday", r"day of (?:the )?week|week ?day\b"), ("hour", r"\bhours?\b"), ("minute", r"\bminutes?\b"), ("month", r"\bmonths?\b"),
-    ("quarter", r"\bquarters?\b"), ("year", r"\byears?\b"), ("week", r"\bweeks?\b"), ("day", r"\bdays?\b"),
-)  # fmt: skip
+    ("weekday", r"day of (?:the )?week|week ?day\b"),
+    ("hour", r"\bhours?\b"),
+    ("minute", r"\bminutes?\b"),
+    ("month", r"\bmonths?\b"),
+    ("quarter", r"\bquarters?\b"),
+    ("year", r"\byears?\b"),
+    ("week", r"\bweeks?\b"),
+    ("day", r"\bdays?\b"),
+)
 
 
 def new_name(sentence: str, table: TableView) -> str | None:
@@ -52,10 +61,16 @@ def new_name(sentence: str, table: TableView) -> str | None:
 def read_derivation(sentence: str, table: TableView, known: str | None) -> Step | None:
     """Read one sentence as the making of a column; ``known`` is the new column already spoken of."""
     fresh = _NEW.search(sentence)
-    speaks = known is not None and re.search(rf"\b{re.escape(known)}\b|\bnew (?:feature|column|variable)\b", sentence, re.IGNORECASE)
+    speaks = known is not None and re.search(
+        rf"\b{re.escape(known)}\b|\bnew (?:feature|column|variable)\b", sentence, re.IGNORECASE
+    )
     if not fresh and not speaks:
         return None
-    name = new_name(sentence, table) if fresh and not (known and re.match(r"\W*extract", sentence, re.IGNORECASE)) else None
+    name = (
+        new_name(sentence, table)
+        if fresh and not (known and re.match(r"\W*extract", sentence, re.IGNORECASE))
+        else None
+    )
     name = name or known or "new_feature"
     hidden = re.sub(rf"[\"'“`]?{re.escape(name)}[\"'”`]?", lambda m: "~" * len(m[0]), sentence, flags=re.IGNORECASE)
     mentions = [m for m in find_columns(hidden, table) if not m.entity and m.column != name]
@@ -75,7 +90,11 @@ def _arithmetic(text: str, name: str, mentions: list[Mention], table: TableView)
     if how is None:
         return None
     roles = {c.role for c in table.columns if c.name in columns}
-    if how == "difference" and ("date" in roles or re.search(r"\b(?:duration|days|elapsed)\b", text, re.IGNORECASE)) and roles != {"number"}:
+    if (
+        how == "difference"
+        and ("date" in roles or re.search(r"\b(?:duration|days|elapsed)\b", text, re.IGNORECASE))
+        and roles != {"number"}
+    ):
         return Step(kind="duration", target=name, columns=tuple(_subtracted(text, columns)[:2]), how="days")
     if how == "difference":
         columns = _subtracted(text, columns)
@@ -84,14 +103,29 @@ def _arithmetic(text: str, name: str, mentions: list[Mention], table: TableView)
             return None
         columns = _divided(text, columns) if how == "ratio" else columns
     options = {"percent": True} if re.search(r"multipl\w+ by 100|\bpercentage\b", text, re.IGNORECASE) else {}
-    return Step(kind="derive", target=name, columns=tuple(columns), how=how, constant=_small_constant(text), options=dict(options))
+    return Step(
+        kind="derive",
+        target=name,
+        columns=tuple(columns),
+        how=how,
+        constant=_small_constant(text),
+        options=dict(options),
+    )
 
 
 def _between_formula(text: str, mentions: list[Mention]) -> str | None:
     """Read ``A / B``, ``A * B``, ``A + B + C``, ``A - B`` when the sign stands between two columns."""
-    signs = {"+": "sum", "-": "difference", "*": "product", "/": "ratio", "×": "product", "÷": "ratio", "–": "difference"}
+    signs = {
+        "+": "sum",
+        "-": "difference",
+        "*": "product",
+        "/": "ratio",
+        "×": "product",
+        "÷": "ratio",
+        "–": "difference",
+    }
     found = set()
-    for before, after in zip(mentions, mentions[1:], strict=False):
+    for before, after in pairwise(mentions):
         gap = re.sub(r"[\s\"'`()]|column", "", text[before.end : after.start])
         if gap in signs:
             found.add(signs[gap])
@@ -100,7 +134,9 @@ def _between_formula(text: str, mentions: list[Mention]) -> str | None:
 
 def _subtracted(text: str, columns: list[str]) -> list[str]:
     """Return minuend first: ``subtracting B from A`` turns the order."""
-    return columns[::-1] if re.search(r"\bsubtract\w*\b.+\bfrom\b", text, re.IGNORECASE) and len(columns) == 2 else columns
+    return (
+        columns[::-1] if re.search(r"\bsubtract\w*\b.+\bfrom\b", text, re.IGNORECASE) and len(columns) == 2 else columns
+    )
 
 
 def _divided(text: str, columns: list[str]) -> list[str]:
@@ -124,7 +160,9 @@ def log_of(text: str) -> str | None:
     """Return which logarithm or root a text asks for: log, log10, log2, log1p, sqrt, square; None if neither."""
     if re.search(r"\blog1p\b|log\s*\(\s*(?:\w+\s*\+\s*1|1\s*\+\s*\w+)\s*\)", text, re.IGNORECASE):
         return "log1p"
-    if re.search(r"\blog[- ]?_?10\b|\blog\w*\b.{0,50}\bbase[- ]?(?:of )?10\b|base[- ]?10.{0,20}log", text, re.IGNORECASE):
+    if re.search(
+        r"\blog[- ]?_?10\b|\blog\w*\b.{0,50}\bbase[- ]?(?:of )?10\b|base[- ]?10.{0,20}log", text, re.IGNORECASE
+    ):
         return "log10"
     if re.search(r"\blog[- ]?2\b|\blog\w*\b.{0,50}\bbase[- ]?2\b", text, re.IGNORECASE):
         return "log2"
@@ -137,12 +175,32 @@ def log_of(text: str) -> str | None:
 
 def scaling_of(text: str) -> str | None:
     """Return which scaling a text asks for: min-max, z-score, robust; None if none."""
-    if re.search(r"\bmin[- ]?max\b|\brange (?:of )?\[?\(?0\s*(?:,|-|to|and)\s*1|\bbetween 0 and 1\b.{0,30}(?:scal|normal)|"
-                 r"(?:scal|normal)\w*.{0,60}\b(?:between|range(?: of)?|to)\s*\[?\(?0\s*(?:,|-|to|and)\s*1", text, re.IGNORECASE):  # fmt: skip
+    if re.search(
+        r"\bmin[- ]?max\b|\brange (?:of "
+        r")?\[?\(?0\s*(?:,|"
+        r"-|to|"
+        r"and)\s*1|"
+        r"\bbetween "
+        r"0 and "
+        r"1\b.{0,30}(?:scal|normal)|"
+        r"(?:scal|normal)\w*.{0,60}\b(?:between|"
+        r"range(?: "
+        r"of)?|"
+        r"to)\s*\[?\(?0\s*(?:,|"
+        r"-|to|"
+        r"and)\s*1",
+        text,
+        re.IGNORECASE,
+    ):
         return "min-max"
     if re.search(r"\brobust[- ]?scal", text, re.IGNORECASE):
         return "robust"
-    if re.search(r"\bstandardi[sz]|\bStandardScaler|\bz-?\s?score (?:normali[sz]|standardi[sz]|scal)|normali[sz]\w* .{0,60}\bz-?\s?score", text, re.IGNORECASE):
+    if re.search(
+        r"\bstandardi[sz]|\bStandardScaler|\bz-?\s?score (?:normali[sz]|standardi[sz]|scal)|normali[sz]\w* "
+        r".{0,60}\bz-?\s?score",
+        text,
+        re.IGNORECASE,
+    ):
         return "z-score"
     return "min-max" if re.search(r"\bnormali[sz](?:e|es|ed|ing|ation)\b", text, re.IGNORECASE) else None
 
@@ -165,21 +223,36 @@ def _alone(text: str, name: str, mentions: list[Mention], table: TableView) -> S
 
 def _date_part(text: str, name: str, mentions: list[Mention], table: TableView) -> Step | None:
     spoken = re.sub("[_~]+", " ", text) + " " + re.sub(r"_", " ", name)
+    if re.search(r"\bsubtract|\bdivid|\bdifference\b", text, re.IGNORECASE):
+        return None
     if not re.search(r"\bextract\w*|\bfrom (?:the )?|represents?|\bpart\b|based on", text, re.IGNORECASE):
         return None
     part = next((part for part, pattern in _PARTS if re.search(pattern, spoken, re.IGNORECASE)), None)
-    dated = [m.column for m in mentions if (c := table.column(m.column)) is not None and (c.role == "date" or c.date_format)]
+    dated = [
+        m.column for m in mentions if (c := table.column(m.column)) is not None and (c.role == "date" or c.date_format)
+    ]
     return Step(kind="part", target=name, columns=(dated[-1],), how=part) if part and dated else None
 
 
 _LABEL = r"[\"'“]?(?P<label>[A-Za-z][\w &/-]{0,30}?)[\"'”]?"
 _SPAN = (
     rf"(?P<low>{NUMBER})\s*(?P<lop><=?)\s*[A-Za-z_ ]+?\s*(?P<hop><=?)\s*(?P<high>{NUMBER})",
-    rf"[A-Za-z_ ]*?(?P<op><=|>=|<|>|≤|≥|under|below|less than or equal to|less than|up to|at most|above|over|greater than or equal to|greater than|more than|at least)\s*\$?(?P<edge>{NUMBER})",
+    rf"[A-Za-z_ ]*?(?P<op><=|>=|<|>|≤|≥|under|"
+    rf"below|less "
+    rf"than or "
+    rf"equal to|"
+    rf"less than|"
+    rf"up to|"
+    rf"at most|"
+    rf"above|"
+    rf"over|greater than or "
+    rf"equal to|greater than|"
+    rf"more than|at "
+    rf"least)\s*\$?(?P<edge>{NUMBER})",
     rf"(?:between\s+|from\s+)?(?P<from>{NUMBER}(?::\d\d)?)\s*(?:-|–|to|and)\s*(?P<to>{NUMBER}(?::\d\d)?)",
     rf"(?P<open>{NUMBER})\s*(?:years\s*)?(?:\+|(?:and|or) (?:above|older|over|more|higher|up))",
     rf"(?P<shut>{NUMBER})\s*(?:years\s*)?(?:(?:and|or) (?:below|younger|under|less|lower))",
-)  # fmt: skip
+)
 
 
 def read_ranges(text: str) -> tuple[Range, ...]:
@@ -201,7 +274,11 @@ def read_ranges(text: str) -> tuple[Range, ...]:
 
 
 def _range(match: re.Match[str], kind: int) -> Range | None:
-    label = re.sub(r"^(?:and|or|as|is|the)\s+", "", match["label"].strip(), flags=re.IGNORECASE)
+    label = re.split(
+        r"\b(?:into|and|or|as|is|the|groups?|categories|follows|like|with|for)\s+",
+        match["label"].strip(),
+        flags=re.IGNORECASE,
+    )[-1]
     if kind == 0:
         low, high = number_of(match["low"]), number_of(match["high"])
         return Range(label=label, low=low, high=high, low_open=match["lop"] == "<", high_open=match["hop"] == "<")
@@ -231,7 +308,9 @@ def _shared_edges(ranges: list[Range]) -> list[Range]:
     result = []
     for item in ranges:
         if item.high is not None and not item.high_open:
-            later = [r.low for r in ranges if r is not item and r.low is not None and not r.low_open and r.low >= item.high]
+            later = [
+                r.low for r in ranges if r is not item and r.low is not None and not r.low_open and r.low >= item.high
+            ]
             nearest = min(later, default=None)
             if nearest is not None and nearest - item.high <= 1 and (nearest > item.high or item.low is not None):
                 result.append(item.model_copy(update={"high": nearest, "high_open": True}))
@@ -249,7 +328,8 @@ def _ranges(text: str, name: str, mentions: list[Mention], table: TableView) -> 
     if column is None:
         return None
     view = table.column(column)
-    how = "hour" if view is not None and view.role == "date" else ""
+    clock = re.search(r"\d:\d\d", text)
+    how = "hour" if clock or (view is not None and view.role == "date") else ""
     return Step(kind="bin", target=name, columns=(column,), how=how, ranges=ranges)
 
 

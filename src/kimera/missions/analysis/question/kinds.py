@@ -16,7 +16,10 @@ _KINDS: tuple[tuple[str, str], ...] = (
     ("mse", r"\bmse\b|\bmean squared? error\b"),
     ("mae", r"\bmae\b|\bmean absolute error\b"),
     ("accuracy", r"\baccuracy\b|\bmodel score\b"),
-    ("statistic", r"\bstatistics?\b|\b[tfuz] ?(?:value|stat|score)\b|\bchi ?-?(?:square|2)(?: value)?\b|\btest value\b|\bks\b"),
+    (
+        "statistic",
+        r"\bstatistics?\b|\b[tfuz] ?(?:value|stat|score)\b|\bchi ?-?(?:square|2)(?: value)?\b|\btest value\b|\bks\b",
+    ),
     ("missing", r"\b(?:missing|null|nan|na|nulls)\b"),
     ("duplicates", r"\bduplicates?\b|\bduplicated\b"),
     ("outliers", r"\boutliers?\b|\banomal\w+\b"),
@@ -27,7 +30,11 @@ _KINDS: tuple[tuple[str, str], ...] = (
     ("r", r"\bcorr(?:elation)?(?:s)?\b|\br(?: value)?\b|\bpearson\b|\bspearman\b|\bkendall\b|\bcoef(?:ficient)?\b"),
     ("within_sd", r"\bwithin (?:one|two|three|1|2|3) (?:standard deviations?|std\w*|sd|sigma)\b"),
     ("variance", r"\bvar(?:iance)?\b"),
-    ("std", r"\bstd\b|\bst ?dev\b|\bstddev\b|\bstd ?-?dev(?:iation)?\b|\bstandard dev(?:iation)?s?\b|\bsd\b|\bsigma\b|\bdeviation\b"),
+    (
+        "std",
+        r"\bstd\b|\bst ?dev\b|\bstddev\b|\bstd ?-?dev(?:iation)?\b|\bstandard dev(?:iation)?s?\b|\bsd\b|"
+        r"\bsigma\b|\bdeviation\b",
+    ),
     ("median", r"\bmedian\b"),
     ("mode", r"\bmode\b|\bmost (?:common|frequent)\b"),
     ("quantile", r"\b(?:q[123]|quartile|percentile|quantile|\d+th percentile)\b"),
@@ -43,14 +50,23 @@ _KINDS: tuple[tuple[str, str], ...] = (
     ("sum", r"\bsum\b|\btotal\b"),
 )
 NORMALITY: tuple[tuple[str, str], ...] = (
-    ("shapiro", r"\bshapiro"), ("dagostino", r"\bnormaltest\b|d['’]?\s?agostino|\bk\^?2\b|\bomnibus"), ("anderson", r"\banderson"),
-    ("jarque_bera", r"\bjarque"), ("ks_normal", r"kolmogorov|\bkstest\b|\bk-?s test\b|\blilliefors"),
-)  # fmt: skip
+    ("shapiro", r"\bshapiro"),
+    ("dagostino", r"\bnormaltest\b|d['’]?\s?agostino|" r"\bk\^?2\b|" r"\bomnibus"),
+    ("anderson", r"\banderson"),
+    ("jarque_bera", r"\bjarque"),
+    ("ks_normal", r"kolmogorov|\bkstest\b|\bk-?s test\b|\blilliefors"),
+)
 TWO_GROUPS: tuple[tuple[str, str], ...] = (
-    ("welch", r"\bwelch|\bunequal variances?"), ("paired_t", r"\bpaired\b.{0,20}\bt[- ]test"), ("mann_whitney", r"mann-?\s?whitney|\bwilcoxon rank"),
-    ("kruskal", r"\bkruskal"), ("anova", r"\banova\b|analysis of variance"), ("chi_square", r"chi-?\s?squared?\b|\bchi2\b|χ"),
-    ("levene", r"\blevene"), ("ks_two", r"two[- ]sample (?:kolmogorov|ks)|ks_2samp"), ("t_test", r"\bt[- ]?tests?\b|\bttest|\bstudent['’]?s? t\b"),
-)  # fmt: skip
+    ("welch", r"\bwelch|\bunequal variances?"),
+    ("paired_t", r"\bpaired\b.{0,20}\bt[- ]test"),
+    ("mann_whitney", r"mann-?\s?whitney|\bwilcoxon rank"),
+    ("kruskal", r"\bkruskal"),
+    ("anova", r"\banova\b|analysis of variance"),
+    ("chi_square", r"chi-?\s?squared?\b|\bchi2\b|χ"),
+    ("levene", r"\blevene"),
+    ("ks_two", r"two[- ]sample (?:kolmogorov|ks)|ks_2samp"),
+    ("t_test", r"\bt[- ]?tests?\b|\bttest|" r"\bstudent['’]?s? t\b"),
+)
 _EXTREME = re.compile(
     r"\b(?:with|has|have|having|had|by)\b.{0,24}\b(highest|most|largest|greatest|maximum|max|lowest|least|smallest|minimum|min|fewest|oldest|youngest|longest|shortest)\b|"
     r"\b(highest|most|largest|lowest|least|smallest|fewest|top|best|worst)\b.{0,40}\bname\b|\bname\b.{0,40}\b(highest|most|largest|lowest|least|smallest|fewest)\b",
@@ -68,12 +84,20 @@ def kind_of(slot: Slot, part: int = 0) -> str | None:
     name = " ".join(slot.tokens)
     inside = re.sub("_", " ", slot.parts[part])
     texts = [inside, name, slot.about] if len(slot.parts) > 1 else [name, inside, slot.about]
-    if any(_EXTREME.search(text) for text in texts[:2]) or (_EXTREME.search(slot.about) and re.search(r"\bname\b", name + inside)):
+    if any(_EXTREME.search(text) for text in texts[:2]) or (
+        _EXTREME.search(slot.about) and re.search(r"\bname\b", name + inside)
+    ):
         return "extreme"
     if re.search(r"\bstrongest\b|\bmost correlated\b|\bhighest corr", name + " " + inside):
         return "strongest"
     for text in texts:
         kind = _kind_in(text.replace("_", " "))
+        if (
+            kind == "sum"
+            and re.search(r"\bcount\b|\bnumber of\b", f"{inside} {slot.about}")
+            and not re.search(r"\bsum\b", name)
+        ):
+            return "rows"
         if kind is not None:
             return _refined(kind, f"{name} {inside}", slot.about)
     return None
@@ -95,14 +119,26 @@ def _refined(kind: str, name: str, about: str) -> str:
         return "has_missing" if re.match(r"has\b", name) else "missing"
     if kind != "outliers":
         return kind
-    for word, made in (("mean|average|avg", "mean"), ("median", "median"), ("std|deviation", "std"), ("low|min|lowest|minimum|smallest", "min"), ("high|max|highest|maximum|largest", "max")):  # fmt: skip
+    for word, made in (
+        ("mean|average|avg", "mean"),
+        ("median", "median"),
+        ("std|deviation", "std"),
+        ("low|min|lowest|minimum|smallest", "min"),
+        ("high|max|highest|maximum|largest", "max"),
+    ):
         if re.search(rf"\b(?:{word})\b", name) and not re.search(r"\b(?:count|number|num)\b", name):
             return f"outlier_{made}"
     if re.search(r"\blist\b|\bvalues\b(?! count)", name) and not re.search(r"\bcount\b|\bnumber\b|\btotal\b", name):
         return "outlier_values"
     if re.search(r"\b(?:percent|proportion|ratio|share)", name):
         return "outlier_share"
-    return "outlier_count" if re.search(r"\bcounts?\b|\bnumber\b|\bnum\b|\btotal\b|\bhow many\b|\bno of\b|^outliers?\b|\binteger", everything) else "outlier_values"
+    return (
+        "outlier_count"
+        if re.search(
+            r"\bcounts?\b|\bnumber\b|\bnum\b|\btotal\b|\bhow many\b|\bno of\b|^outliers?\s*$|\binteger", everything
+        )
+        else "outlier_values"
+    )
 
 
 def test_of(context: Context, tests: tuple[tuple[str, str], ...], hint: str = "") -> str | None:

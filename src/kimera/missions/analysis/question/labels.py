@@ -7,17 +7,27 @@ import re
 from kimera.missions.analysis.plan import Comparison, Measure, Rule
 from kimera.missions.analysis.question.context import Context, Unanswerable
 from kimera.missions.analysis.question.kinds import NORMALITY, TWO_GROUPS, kind_of, test_of
-from kimera.missions.analysis.question.measures import correlation, pair_of, read_measure, read_test, slot_conditions, univariate
+from kimera.missions.analysis.question.measures import (
+    correlation,
+    pair_of,
+    read_measure,
+    read_test,
+    slot_conditions,
+    univariate,
+)
 from kimera.missions.analysis.question.models import read_model
 from kimera.missions.analysis.question.slots import Slot
 from kimera.missions.analysis.question.words import NUMBER, number_of
 
 __all__ = ["read_label"]
 
-_NEGATIVE = re.compile(r"\b(?:not|no|non|none|false|poor|insignificant|un\w+|isn't|doesn't|neither|bad|weak)\b|\bnon-?|not_", re.IGNORECASE)
+_NEGATIVE = re.compile(
+    r"\b(?:not|no|non|none|false|poor|insignificant|un\w+|isn't|doesn't|neither|bad|weak)\b|\bnon-?|not_", re.IGNORECASE
+)
 _ALPHA = re.compile(
     rf"(?:alpha|significance level|level of significance)[^.\d]{{0,30}}({NUMBER})|"
-    rf"p-?\s?values?[^.\d]{{0,40}}(?:than|to|<|>|<=|>=|exceeds|below|above)\s*(?:or equal to\s*)?({NUMBER})|({NUMBER})\s*(?:significance level|level of significance|alpha)",
+    rf"p-?\s?values?[^.\d]{{0,40}}(?:than|to|<|>|<=|>=|exceeds|below|above)\s*(?:or equal to\s*)?({NUMBER})|"
+    rf"({NUMBER})\s*(?:significance level|level of significance|alpha)",
     re.IGNORECASE,
 )
 
@@ -62,9 +72,18 @@ def _with_where(measure: Measure, slot: Slot, context: Context) -> Measure:
 def _size_limit(context: Context) -> float | None:
     """Return the size of r below which a relationship does not count, when the question names one."""
     match = re.search(
-        rf"(?:absolute value of (?:the )?(?:r|correlation(?: coefficient)?)|correlation coefficient|\br\b|\|r\|)[^.\d]{{0,20}}(?:is\s*)?(?:>=?|greater than|at least|above|exceeds)\s*(?:or equal to\s*)?(?:±\s*)?({NUMBER})",
-        context.text, re.IGNORECASE,
-    )  # fmt: skip
+        rf"(?:absolute value of (?:the )?(?:r|"
+        rf"correlation(?: "
+        rf"coefficient)?)|"
+        rf"correlation "
+        rf"coefficient|"
+        rf"\br\b|\|r\|)[^.\d]{{0,20}}(?:is\s*)?(?:>=?|"
+        rf"greater than|at "
+        rf"least|above|exceeds)\s*(?:or "
+        rf"equal to\s*)?(?:±\s*)?({NUMBER})",
+        context.text,
+        re.IGNORECASE,
+    )
     value = number_of(match[1]) if match else None
     return value if value is not None and 0 < value < 1 else None
 
@@ -75,13 +94,17 @@ def _signed(options: list[str], signs: dict[int | None, str], slot: Slot, contex
     phrase = " ".join(slot.tokens) + " " + slot.about
     if re.search(r"\bskew", phrase, re.IGNORECASE) or (context.says(r"\bskew") and not context.says(r"\bcorrelat")):
         column = univariate("skewness", slot, context)
-        base = _with_where(Measure(kind="skewness", columns=(column,), options={"ddof": 0 if context.says(r"\bscipy\b") else 1}), slot, context)
+        base = _with_where(
+            Measure(kind="skewness", columns=(column,), options={"ddof": 0 if context.says(r"\bscipy\b") else 1}),
+            slot,
+            context,
+        )
         limit = _limit(context, r"\bskew\w*") or 0.0
         return _three(base, limit, signs[1], signs[-1], rest[:1], ())
     if not context.says(r"\bcorrelat|\brelationship"):
         raise Unanswerable("what positive and negative refer to was not recognised")
     if context.says(r"\bstrongest|\ball other (?:numerical )?variables") and not _has_pair(slot, context):
-        from kimera.missions.analysis.question.measures import strongest
+        from kimera.missions.analysis.question.extremes import strongest
 
         base = _with_where(strongest("r", context), slot, context)
         return _three(base, 0.0, signs[1], signs[-1], rest[:1], ())
@@ -103,7 +126,9 @@ def _has_pair(slot: Slot, context: Context) -> bool:
     return True
 
 
-def _three(base: Measure, limit: float, up: str, down: str, rest: list[str], gate: tuple[Comparison, ...]) -> tuple[Rule, ...]:
+def _three(
+    base: Measure, limit: float, up: str, down: str, rest: list[str], gate: tuple[Comparison, ...]
+) -> tuple[Rule, ...]:
     strict = limit == 0
     rules = [
         Rule(label=up, when=(*gate, Comparison(measure=base, op=">" if strict else ">=", value=limit))),
@@ -113,7 +138,11 @@ def _three(base: Measure, limit: float, up: str, down: str, rest: list[str], gat
 
 
 def _limit(context: Context, metric: str) -> float | None:
-    match = re.search(rf"{metric}[^.\d]{{0,40}}(?:than|>|<|>=|<=|to|exceeds)\s*(?:or equal to\s*)?({NUMBER})", context.text, re.IGNORECASE)
+    match = re.search(
+        rf"{metric}[^.\d]{{0,40}}(?:than|>|<|>=|<=|to|exceeds)\s*(?:or equal to\s*)?({NUMBER})",
+        context.text,
+        re.IGNORECASE,
+    )
     return number_of(match[1]) if match else None
 
 
@@ -123,7 +152,13 @@ def _linear(shapes: dict[str, str], slot: Slot, context: Context) -> tuple[Rule,
     alpha, limit = _alpha(context) or 0.05, _size_limit(context) or 0.5
     curved = shapes.get("nonlinear") or shapes["non linear"]
     rules = [
-        Rule(label=shapes["linear"], when=(Comparison(measure=p, op="<", value=alpha), Comparison(measure=r, op=">=", value=limit, absolute=True))),
+        Rule(
+            label=shapes["linear"],
+            when=(
+                Comparison(measure=p, op="<", value=alpha),
+                Comparison(measure=r, op=">=", value=limit, absolute=True),
+            ),
+        ),
         Rule(label=curved, when=(Comparison(measure=p, op="<", value=alpha),)),
     ]
     rest = [o for o in slot.options if o not in {shapes["linear"], curved}]
@@ -140,16 +175,24 @@ def _affirmed(yes: str, slot: Slot, context: Context) -> tuple[Comparison, ...]:
     phrase = f"{' '.join(slot.tokens)} {slot.about} {yes}"
     alpha = _alpha(context)
     if kind_of(slot) == "has_missing":
-        return (Comparison(measure=read_measure(slot, context).model_copy(update={"kind": "missing"}), op=">", value=0),)
-    if re.search(r"\bfit\b|r-?\s?squared", phrase, re.IGNORECASE) and context.says(r"r-?\s?squared|coefficient of determination|\bR2\b"):
+        return (
+            Comparison(measure=read_measure(slot, context).model_copy(update={"kind": "missing"}), op=">", value=0),
+        )
+    if re.search(r"\bfit\b|r-?\s?squared", phrase, re.IGNORECASE) and context.says(
+        r"r-?\s?squared|coefficient of determination|\bR2\b"
+    ):
         limit = _limit(context, r"(?:r-?\s?squared|R2|coefficient of determination)")
         if limit is not None:
-            return (Comparison(measure=_with_where(read_model("r2", slot, context), slot, context), op=">=", value=limit),)
+            return (
+                Comparison(measure=_with_where(read_model("r2", slot, context), slot, context), op=">=", value=limit),
+            )
     if re.search(r"\bnorm", phrase, re.IGNORECASE):
         return _normal(slot, context, alpha or 0.05)
     if re.search(r"\bhomogen|\bequal variance", phrase, re.IGNORECASE):
         return (Comparison(measure=_test_p(slot, context), op=">", value=alpha or 0.05),)
-    if not re.search(r"\bsignifican|\bdifferen|\bcorrelat|\brelation|\bassociat|\breject|\bdependen", phrase, re.IGNORECASE):
+    if not re.search(
+        r"\bsignifican|\bdifferen|\bcorrelat|\brelation|\bassociat|\breject|\bdependen", phrase, re.IGNORECASE
+    ):
         raise Unanswerable(f"what {yes!r} means for {slot.name} was not understood")
     if re.search(r"\breject", phrase, re.IGNORECASE) and re.search(r"\bfail", phrase, re.IGNORECASE):
         raise Unanswerable("whether the hypothesis is rejected or kept was not understood")
@@ -158,7 +201,9 @@ def _affirmed(yes: str, slot: Slot, context: Context) -> tuple[Comparison, ...]:
     if measure.kind == "r_p":
         limit = _joint_limit(context)
         if limit is not None:
-            found.append(Comparison(measure=measure.model_copy(update={"kind": "r"}), op=">=", value=limit, absolute=True))
+            found.append(
+                Comparison(measure=measure.model_copy(update={"kind": "r"}), op=">=", value=limit, absolute=True)
+            )
         if alpha is None and not context.says(r"\bp-?\s?value|\bsignificance") and limit is not None:
             found = found[1:]
     return tuple(found)
@@ -167,7 +212,9 @@ def _affirmed(yes: str, slot: Slot, context: Context) -> tuple[Comparison, ...]:
 def _joint_limit(context: Context) -> float | None:
     """Return the size of r that significance needs too, when one sentence joins both."""
     for sentence in context.sentences:
-        if re.search(r"\bsignifican", sentence, re.IGNORECASE) and not re.search(r"\bnon-?significant|not significant|no significant", sentence, re.IGNORECASE):
+        if re.search(r"\bsignifican", sentence, re.IGNORECASE) and not re.search(
+            r"\bnon-?significant|not significant|no significant", sentence, re.IGNORECASE
+        ):
             single = Context(asked=context.asked, sentences=[sentence], table=context.table)
             if _size_limit(single) is not None:
                 return _size_limit(single)
@@ -193,7 +240,14 @@ def _normal(slot: Slot, context: Context, alpha: float) -> tuple[Comparison, ...
     if limit is None:
         raise Unanswerable("the question does not say when a distribution counts as normal")
     base = _with_where(Measure(kind="skewness", columns=(column,), options={"ddof": 1}), slot, context)
-    found = [Comparison(measure=base, op="<=" if context.says(r"skew\w*[^.]{0,40}(?:between|equal)") else "<", value=limit, absolute=True)]
+    found = [
+        Comparison(
+            measure=base,
+            op="<=" if context.says(r"skew\w*[^.]{0,40}(?:between|equal)") else "<",
+            value=limit,
+            absolute=True,
+        )
+    ]
     kurtosis = _limit(context, r"\bkurtosis\b")
     if kurtosis is not None:
         other = base.model_copy(update={"kind": "kurtosis"})

@@ -13,31 +13,146 @@ from kimera.missions.analysis.question.words import STOP, Word, split_name, stem
 __all__ = ["Mention", "find_columns", "name_match"]
 
 _SAME = (
-    "sex gender", "population pop people", "temperature temp", "quantity qty amount", "average avg mean", "maximum max",
-    "number num count no # total", "latitude lat", "longitude lon lng long", "year yr", "description desc",
-    "department dept", "percentage percent pct % per", "country nation", "salary income earnings wage", "price cost",
-    "date day dt datetime timestamp time", "min minimum", "sq square", "ft foot feet", "wind windspeed", "relative rel",
-    "humidity hum relhum", "pressure baro barometric", "visibility vis", "direction dir", "category type", "mpg mileage",
-    "horsepower hp", "weight wt", "height ht", "identifier id", "company firm", "votes vote", "gop republican",
-    "democrat democratic dem", "sold sale sales", "medical health", "revenue sales turnover", "state province",
-    "embarked embarkation boarded", "class category", "spouse sp", "sibling sib", "experience exper", "brand make",
-)  # fmt: skip
+    "sex gender",
+    "population pop people",
+    "temperature temp",
+    "quantity qty amount",
+    "average avg mean",
+    "maximum max",
+    "number num count no # total",
+    "latitude lat",
+    "longitude lon lng long",
+    "year yr",
+    "description desc",
+    "department dept",
+    "percentage percent pct % per",
+    "country nation",
+    "salary income earnings wage",
+    "price cost",
+    "date day dt datetime timestamp time",
+    "min minimum",
+    "sq square",
+    "ft foot feet",
+    "wind windspeed",
+    "relative rel",
+    "humidity hum relhum",
+    "pressure baro barometric",
+    "visibility vis",
+    "direction dir",
+    "category type",
+    "mpg mileage",
+    "horsepower hp",
+    "weight wt",
+    "height ht",
+    "identifier id",
+    "company firm",
+    "votes vote",
+    "gop republican",
+    "democrat democratic dem",
+    "sold sale sales",
+    "medical health",
+    "revenue sales turnover",
+    "state province",
+    "embarked embarkation boarded",
+    "class category",
+    "spouse sp",
+    "sibling sib",
+    "experience exper",
+    "brand make",
+)
 _GENERIC = frozenset(
-    stem(w) for w in "number count value name type date score total level rate index id code average mean time per of in size "
-    "amount status group percent".split()
-)  # fmt: skip
+    stem(w)
+    for w in [
+        "number",
+        "count",
+        "value",
+        "name",
+        "type",
+        "date",
+        "score",
+        "total",
+        "level",
+        "rate",
+        "index",
+        "id",
+        "code",
+        "average",
+        "mean",
+        "time",
+        "per",
+        "of",
+        "in",
+        "size",
+        "amount",
+        "status",
+        "group",
+        "percent",
+    ]
+)
 _IDENTITY = frozenset({"id", "code", "key", "index", "name", "no", "title", "label"})
 _SKIP = STOP - {"number", "per", "total"}
-_APART = frozenset("and or column columns between with that is are was by for from in on using based vs versus than as".split())
+_APART = frozenset(
+    [
+        "and",
+        "or",
+        "column",
+        "columns",
+        "between",
+        "with",
+        "that",
+        "is",
+        "are",
+        "was",
+        "by",
+        "for",
+        "from",
+        "in",
+        "on",
+        "using",
+        "based",
+        "vs",
+        "versus",
+        "than",
+        "as",
+    ]
+)
 MEASURE_WORDS = frozenset(
-    stem(w) for w in "mean average median mode standard deviation std variance sum minimum maximum min max skewness kurtosis "
-    "correlation coefficient outlier outliers missing null normal distribution p range percentile quartile".split()
-)  # fmt: skip
+    stem(w)
+    for w in [
+        "mean",
+        "average",
+        "median",
+        "mode",
+        "standard",
+        "deviation",
+        "std",
+        "variance",
+        "sum",
+        "minimum",
+        "maximum",
+        "min",
+        "max",
+        "skewness",
+        "kurtosis",
+        "correlation",
+        "coefficient",
+        "outlier",
+        "outliers",
+        "missing",
+        "null",
+        "normal",
+        "distribution",
+        "p",
+        "range",
+        "percentile",
+        "quartile",
+    ]
+)
 
 
 @dataclass(frozen=True)
 class Mention:
-    """Words ``text[start:end]`` that name a column; ``score`` 1 is certain, ``entity`` means only what rows are about."""
+    """Words ``text[start:end]`` that name a column; ``score`` 1 is certain, ``entity`` only says what rows are."""
 
     column: str
     start: int
@@ -105,6 +220,9 @@ def name_match(spoken: Sequence[str], column: str) -> tuple[float, bool]:
     best, entity = 0.0, False
     for parts, form_weight in _forms(column):
         score, rest = _cover(content, parts)
+        # the last word of a header is its noun: ``duration`` for poi_duration, if no other column ends so
+        if 0.45 <= score < 0.6 and parts[-1] not in rest and parts[-1] not in _IDENTITY and len(parts) == 2:
+            score = 0.6
         if score * form_weight > best:
             best = score * form_weight
             entity = bool(rest) and set(rest) <= _IDENTITY
@@ -120,7 +238,9 @@ def _cover(content: Sequence[str], parts: list[str]) -> tuple[float, list[str]]:
         if fits and fits[0][0] > 0:
             part = rest.pop(-fits[0][1])
             gained += _weight(part) * fits[0][0]
-        elif any(_alike(word, part) >= 0.9 for part in parts) or (word.endswith("ed") and word not in {content[0], content[-1]}):
+        elif any(_alike(word, part) >= 0.9 for part in parts) or (
+            word.endswith("ed") and word not in {content[0], content[-1]}
+        ):
             continue
         else:
             return 0.0, rest
@@ -172,15 +292,16 @@ def _exact(text: str, table: TableView) -> list[Mention]:
 def _spoken(text: str, tokens: list[Word], table: TableView) -> list[Mention]:
     found = []
     for first, word in enumerate(tokens):
-        if word.text.lower() in _SKIP or (word.text[0].isdigit() and not word.text.isdigit()):
+        if word.text.lower() in _SKIP or word.text[0].isdigit():
             continue
         for last in range(first, min(first + 8, len(tokens))):
             if last > first and not _joined(text, tokens[last - 1], tokens[last]):
                 break
             if tokens[last].text.lower() in _SKIP:
                 continue
-            mention = _best([w.text.lower() for w in tokens[first : last + 1]], table)
-            if mention:
+            span = tokens[first : last + 1]
+            mention = _best([w.text.lower() for w in span], table)
+            if mention and not (mention[1] < 0.98 and all(w.stem in MEASURE_WORDS for w in span)):
                 column, score, entity = mention
                 found.append(Mention(column, word.start, tokens[last].end, score, entity=entity))
     return found
@@ -209,7 +330,7 @@ def _whole(text: str, mention: Mention) -> bool:
 
 
 def _spelled_out(text: str, mention: Mention, others: Sequence[Mention]) -> bool:
-    """Say whether the mention only introduces a header in brackets, as ``ticket class`` in ``ticket class (Pclass)``."""
+    """Say whether the mention only introduces a header in brackets, as in ``ticket class (Pclass)``."""
     for other in others:
         if other.start > mention.end and other.score >= 1.0 and text[other.start - 1] == "(":
             between = text[mention.end : other.start - 1]

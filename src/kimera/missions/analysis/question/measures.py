@@ -6,25 +6,57 @@ import re
 
 from kimera.missions.analysis.plan import Condition, Measure
 from kimera.missions.analysis.question import models
+from kimera.missions.analysis.question.cleaning import outlier_rule
 from kimera.missions.analysis.question.conditions import find_conditions
 from kimera.missions.analysis.question.context import Context, Unanswerable
+from kimera.missions.analysis.question.extremes import read_extreme
 from kimera.missions.analysis.question.kinds import NORMALITY, TWO_GROUPS, kind_of, spread_rule, test_of
-from kimera.missions.analysis.question.cleaning import outlier_rule
 from kimera.missions.analysis.question.slots import Slot
 from kimera.missions.analysis.question.words import number_of, stem
 
-__all__ = ["correlation", "pair_of", "read_measure", "read_test", "slot_conditions", "strongest", "univariate"]
+__all__ = ["correlation", "pair_of", "read_measure", "read_test", "slot_conditions", "univariate"]
 
 ONE_COLUMN = frozenset(
-    "mean median mode std variance sum min max range quantile iqr skewness kurtosis first within_sd".split()
+    [
+        "mean",
+        "median",
+        "mode",
+        "std",
+        "variance",
+        "sum",
+        "min",
+        "max",
+        "range",
+        "quantile",
+        "iqr",
+        "skewness",
+        "kurtosis",
+        "first",
+        "within_sd",
+    ]
 )
 _SPOKEN = {
-    "mean": r"\b(?:mean|average|avg)\b", "median": r"\bmedian\b", "std": r"\bstandard deviations?\b|\bstd\b", "variance": r"\bvariance\b",
-    "sum": r"\b(?:sum|total)\b", "min": r"\bmin|\blowest|\bsmallest", "max": r"\bmax|\bhighest|\blargest", "range": r"\brange\b",
-    "skewness": r"\bskew", "kurtosis": r"\bkurtosis", "mode": r"\bmode\b|\bmost (?:common|frequent)\b", "quantile": r"\bpercentile|\bquartile|\bquantile",
-    "iqr": r"\bIQR\b|\binterquartile", "first": r"\bfirst\b", "within_sd": r"\bwithin\b", "normality": r"\bnormal|\bdistribution",
-    "outliers": r"\boutlier", "missing": r"\bmissing|\bnull|\bnan\b", "unique": r"\bunique|\bdistinct", "r": r"\bcorrelat\w*|\brelationship|\bassociation",
-}  # fmt: skip
+    "mean": r"\b(?:mean|average|avg)\b",
+    "median": r"\bmedian\b",
+    "std": r"\bstandard deviations?\b|\bstd\b",
+    "variance": r"\bvariance\b",
+    "sum": r"\b(?:sum|total)\b",
+    "min": r"\bmin|\blowest|\bsmallest",
+    "max": r"\bmax|\bhighest|\blargest",
+    "range": r"\brange\b",
+    "skewness": r"\bskew",
+    "kurtosis": r"\bkurtosis",
+    "mode": r"\bmode\b|\bmost (?:common|frequent)\b",
+    "quantile": r"\bpercentile|\bquartile|\bquantile",
+    "iqr": r"\bIQR\b|\binterquartile",
+    "first": r"\bfirst\b",
+    "within_sd": r"\bwithin\b",
+    "normality": r"\bnormal|\bdistribution",
+    "outliers": r"\boutlier",
+    "missing": r"\bmissing|\bnull|\bnan\b",
+    "unique": r"\bunique|\bdistinct",
+    "r": r"\bcorrelat\w*|" r"\brelationship|\bassociation",
+}
 
 
 def read_measure(slot: Slot, context: Context, part: int = 0, each: str | None = None) -> Measure:
@@ -39,14 +71,26 @@ def read_measure(slot: Slot, context: Context, part: int = 0, each: str | None =
         raise Unanswerable(f"no known measure in the name or description of {slot.name}")
     made = _by_family(kind, slot, context, part)
     base = context.filters if made.kind not in {"most_missing"} else ()
-    stage = 0 if re.search(r"\bbefore\b|\boriginal\b|\bprior\b", " ".join(slot.tokens)) else made.stage if made.stage >= 0 else len(context.steps)
-    return made.model_copy(update={"where": tuple(dict.fromkeys([*base, *where, *made.where])), "stage": min(stage, len(context.steps))})
+    stage = (
+        0
+        if re.search(r"\bbefore\b|\boriginal\b|\bprior\b", " ".join(slot.tokens))
+        else made.stage
+        if made.stage >= 0
+        else len(context.steps)
+    )
+    return made.model_copy(
+        update={"where": tuple(dict.fromkeys([*base, *where, *made.where])), "stage": min(stage, len(context.steps))}
+    )
 
 
 def _spoken_kind(context: Context) -> str | None:
     """Fall back on the one statistic the question itself names."""
     question = context.sentences[0] if context.sentences else ""
-    named = [k for k in ("mean", "median", "std", "sum", "skewness", "kurtosis") if re.search(_SPOKEN[k], question, re.IGNORECASE)]
+    named = [
+        k
+        for k in ("mean", "median", "std", "sum", "skewness", "kurtosis")
+        if re.search(_SPOKEN[k], question, re.IGNORECASE)
+    ]
     return named[0] if len(named) == 1 else None
 
 
@@ -58,7 +102,7 @@ def _by_family(kind: str, slot: Slot, context: Context, part: int) -> Measure:
     if kind == "r":
         return correlation(slot, context, "r")
     if kind in {"strongest", "extreme"}:
-        return _extreme(kind, slot, context)
+        return read_extreme(kind, slot, context)
     if kind.startswith("outlier_"):
         return _outliers(kind, slot, context)
     if kind in {"missing", "missing_share", "has_missing", "most_missing", "duplicates", "unique", "rows", "share"}:
@@ -88,9 +132,13 @@ def _quantile(slot: Slot) -> int:
 
 def univariate(kind: str, slot: Slot, context: Context, part: int = 0) -> str:
     """Return the one column of numbers a slot is about: its name, its description, then the question."""
-    for phrase in (re.sub("_", " ", slot.parts[part]) if len(slot.parts) > 1 else "", " ".join(slot.tokens), slot.about):
+    for phrase in (
+        re.sub("_", " ", slot.parts[part]) if len(slot.parts) > 1 else "",
+        " ".join(slot.tokens),
+        slot.about,
+    ):
         columns = [c for c in context.phrase_columns(phrase) if _usable(c, kind, context)]
-        apart = {*_condition_columns(context), *context.groups}
+        apart = {*context.set_apart(), *context.groups}
         plain = [c for c in columns if c not in apart] or ([] if set(columns) & set(context.groups) else columns)
         if len(plain) == 1 or (plain and phrase is not slot.about):
             return plain[0]
@@ -106,16 +154,18 @@ def only_column(kind: str, context: Context) -> str:
     if context.derived and _usable(context.derived[-1], kind, context):
         return context.derived[-1]
     named = [c for s in context.sentences for c in context.numeric(s)]
-    found = [c for c in dict.fromkeys(named) if c not in _condition_columns(context)]
+    found = [c for c in dict.fromkeys(named) if c not in context.set_apart()]
     if len(found) == 1:
         return found[0]
     raise Unanswerable("which column is meant is not clear" if found else "no column of numbers was recognised")
 
 
 def _subject(sentence: str, end: int, kind: str, context: Context) -> str | None:
-    if context.derived and re.search(r"\b(?:this|the|that) new(?:ly created)? (?:feature|column|variable)", sentence, re.IGNORECASE):
+    if context.derived and re.search(
+        r"\b(?:this|the|that) new(?:ly created)? (?:feature|column|variable)", sentence, re.IGNORECASE
+    ):
         return context.derived[-1]
-    apart = _condition_columns(context)
+    apart = context.set_apart()
     mentions = [m for m in context.mentions(sentence) if _usable(m.column, kind, context)]
     ordered = [m for m in mentions if m.start >= end] + [m for m in mentions if m.start < end][::-1]
     plain = [m.column for m in ordered if m.column not in apart and m.column not in context.groups]
@@ -127,17 +177,14 @@ def _usable(name: str, kind: str, context: Context) -> bool:
     return column is not None and (column.numeric or kind in {"mode", "first", "missing", "unique"})
 
 
-def _condition_columns(context: Context) -> set[str]:
-    plain = {c.column for c in context.filters if c.aggregate is None and c.op not in {"present", "missing"}}
-    return plain | set(context.compared)
-
-
 def slot_conditions(slot: Slot, context: Context) -> list[Condition]:
     """Return the conditions in the name of a slot: a compared value, a group's value, a range of the question."""
     name = " ".join(slot.tokens)
     found = _compared(name, context)
     for column in context.table.columns:
-        if any(c.column == column.name for c in found) or column.role == "number" and column.name not in {*context.groups, *context.compared}:
+        if any(c.column == column.name for c in found) or (
+            column.role == "number" and column.name not in {*context.groups, *context.compared}
+        ):
             continue
         if column.role == "number":
             found += _numbered_value(name, column.name, column.values)
@@ -163,7 +210,9 @@ def _compared(name: str, context: Context) -> list[Condition]:
         if view.binary and stem(column) in stems and not found:
             place = stems.index(stem(column))
             negative = any(w in {"not", "non", "didn", "no"} for w in stems[max(0, place - 2) : place])
-            found += [c for group in alternatives for c in group if (str(c.value) in {"0", "False", "no", "No"}) == negative][:1]
+            found += [
+                c for group in alternatives for c in group if (str(c.value) in {"0", "False", "no", "No"}) == negative
+            ][:1]
     return found
 
 
@@ -180,7 +229,11 @@ def _bounded(name: str, bounds: list[Condition]) -> bool:
 def _numbered_value(name: str, column: str, values: tuple[str, ...]) -> list[Condition]:
     known = {float(v): v for v in values if number_of(v) is not None}
     hits = [n for w in name.split() if (n := number_of(w)) is not None and n in known]
-    return [Condition(column=column, op="=", value=int(hits[0]) if hits[0].is_integer() else hits[0])] if len(hits) == 1 else []
+    return (
+        [Condition(column=column, op="=", value=int(hits[0]) if hits[0].is_integer() else hits[0])]
+        if len(hits) == 1
+        else []
+    )
 
 
 def _named_value(name: str, column: str, values: tuple[str, ...], grouped: bool) -> list[Condition]:
@@ -206,12 +259,18 @@ def pair_of(slot: Slot, context: Context) -> tuple[str, ...]:
     own = [c for c in context.slot_columns(slot) if context.column(c).numeric]
     if len(own) == 2:
         return own[0], own[1]
-    apart = _condition_columns(context)
+    apart = context.set_apart()
     for sentence, _ in context.with_words(r"\bcorrelat\w*|\brelationship|\bassociat|\bpearson|\brelated"):
         start = re.search(r"\bbetween\b|\bof\b", sentence, re.IGNORECASE)
         tail = sentence[start.start() :] if start else sentence
-        columns = [c for c in context.numeric(tail) if c not in apart or context.table.column(c) is None] or context.numeric(tail)
-        if re.search(r"\bnew(?:ly created)? (?:feature|column|variable)", tail, re.IGNORECASE) and context.derived and context.derived[-1] not in columns:
+        columns = [
+            c for c in context.numeric(tail) if c not in apart or context.table.column(c) is None
+        ] or context.numeric(tail)
+        if (
+            re.search(r"\bnew(?:ly created)? (?:feature|column|variable)", tail, re.IGNORECASE)
+            and context.derived
+            and context.derived[-1] not in columns
+        ):
             columns = [context.derived[-1], *columns]
         columns = [c for c in columns if c not in apart] if len(columns) > 2 else columns
         if len(columns) >= 2:
@@ -235,9 +294,13 @@ def read_test(kind: str, slot: Slot, context: Context) -> Measure:
     normality = test_of(context, NORMALITY, hint)
     if normality == "ks_normal" and context.compared:
         return _difference(kind, "ks_two", slot, context)
-    if normality is not None and not (context.says(r"\bcorrelat\w* coefficient") and not re.search(r"norm|shapiro", hint)):
+    if normality is not None and not (
+        context.says(r"\bcorrelat\w* coefficient") and not re.search(r"norm|shapiro", hint)
+    ):
         column = univariate("normality", slot, context)
-        return Measure(kind="normality_p" if kind == "p" else "normality_statistic", columns=(column,), options={"test": normality})
+        return Measure(
+            kind="normality_p" if kind == "p" else "normality_statistic", columns=(column,), options={"test": normality}
+        )
     if context.says(r"\bcorrelat|\brelationship"):
         return correlation(slot, context, "r_p" if kind == "p" else "r")
     raise Unanswerable("the question names no test that was recognised")
@@ -259,8 +322,12 @@ def _difference(kind: str, test: str, slot: Slot, context: Context) -> Measure:
     value = None
     by = next(iter(context.compared), None)
     for sentence, _ in context.with_words(r"\bdifferen|\bt-?\s?test|\bcompare|\banova|\btest\b|\bdistribution"):
-        columns = [c for c in context.numeric(sentence) if c != by and c not in context.groups and context.column(c).role == "number"]
-        columns = [c for c in columns if c not in _condition_columns(context)] or columns
+        columns = [
+            c
+            for c in context.numeric(sentence)
+            if c != by and c not in context.groups and context.column(c).role == "number"
+        ]
+        columns = [c for c in columns if c not in context.set_apart()] or columns
         if columns and value is None:
             value = columns[0]
         if by is None:
@@ -274,7 +341,11 @@ def _difference(kind: str, test: str, slot: Slot, context: Context) -> Measure:
     values = [a[0].value for a in alternatives]
     if not values and test not in {"anova", "kruskal", "levene"} and context.column(by).unique != 2:
         raise Unanswerable(f"{by} has more than two groups and the question does not say which two")
-    return Measure(kind=f"groups_{kind}", columns=(value, by), options={"test": test, "values": [v for v in values if v is not None]})
+    return Measure(
+        kind=f"groups_{kind}",
+        columns=(value, by),
+        options={"test": test, "values": [v for v in values if v is not None]},
+    )
 
 
 def _grouping(sentence: str, value: str | None, context: Context) -> str | None:
@@ -294,9 +365,16 @@ def _outliers(kind: str, slot: Slot, context: Context) -> Measure:
     stage = next((k for k, step in enumerate(context.steps) if step.kind == "drop_outliers"), len(context.steps))
     removed = any(step.kind == "drop_outliers" for step in context.steps)
     statistic = kind.removeprefix("outlier_")
-    if removed and statistic in {"mean", "median", "std", "min", "max"} and re.search(r"\b(?:without|after|no|removed)\b", " ".join(slot.tokens)):
+    if (
+        removed
+        and statistic in {"mean", "median", "std", "min", "max"}
+        and re.search(r"\b(?:without|after|no|removed)\b", " ".join(slot.tokens))
+    ):
         return Measure(kind=statistic, columns=(column,), options={"ddof": spread_rule(context, slot.about)})
-    entity = _entity(slot, context) if kind == "outlier_values" else None
+    entity = _entity(slot, context) if kind in {"outlier_values", "outlier_count"} else None
+    if entity and not re.search(r"\b(?:count|number|num|total)\b", " ".join(slot.tokens) + " ".join(slot.parts)):
+        kind = "outlier_values"
+    entity = entity if kind == "outlier_values" else None
     options = {**rule, "std_ddof": spread_rule(context, slot.about)}
     return Measure(kind=kind, columns=(column, entity) if entity else (column,), stage=stage, options=dict(options))
 
@@ -324,73 +402,11 @@ def _counted(kind: str, slot: Slot, context: Context) -> Measure:
     columns = context.slot_columns(slot) or context.phrase_columns(slot.about)
     if not columns:
         for sentence, end in context.with_words(_SPOKEN["missing" if "missing" in kind else kind]):
-            columns = [m.column for m in context.mentions(sentence) if m.start >= end][:1] or [m.column for m in context.mentions(sentence)][:1]
+            columns = [m.column for m in context.mentions(sentence) if m.start >= end][:1] or [
+                m.column for m in context.mentions(sentence)
+            ][:1]
             if columns:
                 break
     if not columns and kind != "missing":
         raise Unanswerable("the column to count in was not recognised")
     return Measure(kind=kind, columns=tuple(columns[:1]))
-
-
-_DOWN = r"\b(?:lowest|least|smallest|minimum|min|fewest|youngest|shortest|worst)\b"
-
-
-def _extreme(kind: str, slot: Slot, context: Context) -> Measure:
-    name = " ".join(slot.tokens)
-    if kind == "strongest":
-        return _strongest(name, context)
-    if re.search(r"\bmissing|\bnull", name + " " + slot.about):
-        return Measure(kind="most_missing")
-    low = re.search(_DOWN, name + " " + slot.about, re.IGNORECASE) is not None
-    for sentence, _ in context.with_words(r"\b(?:highest|most|largest|greatest|maximum|max|top|best|lowest|least|smallest|minimum|min|fewest|oldest|youngest|longest|shortest)\b"):
-        measure = _extreme_in(sentence, slot, context)
-        if measure is not None:
-            return measure.model_copy(update={"options": {**measure.options, "low": low}})
-    raise Unanswerable("the group or the value of the extreme was not recognised")
-
-
-def _extreme_in(sentence: str, slot: Slot, context: Context) -> Measure | None:
-    """Read ``which A has the highest [average] B``: A names groups, B is compared."""
-    from kimera.missions.analysis.question.linking import find_columns
-
-    edge = re.search(r"\b(?:highest|most|largest|greatest|maximum|max|top|best|lowest|least|smallest|minimum|min|fewest|oldest|youngest|longest|shortest)\b", sentence, re.IGNORECASE)
-    if edge is None:
-        return None
-    linked = find_columns(sentence, context.table)
-    before = [m.column for m in linked if m.end <= edge.start() and (context.column(m.column).role != "number" or m.column in context.groups)]
-    after = [m.column for m in linked if m.start >= edge.end() and context.column(m.column).numeric and not m.entity]
-    by = before[0] if before else next((c for c in [*context.slot_columns(slot), *context.groups]), None)
-    conditioned = _condition_columns(context)
-    after = [c for c in after if c not in conditioned] or after
-    if by is None:
-        return None
-    if re.match(r"\s*(?:number of|frequent|common|count of)", sentence[edge.end() :], re.IGNORECASE) and not after:
-        return Measure(kind="extreme_group", columns=(), by=by, options={"statistic": "count"})
-    if not after or after[0] == by:
-        return None
-    statistic = next((k for k in ("mean", "median", "sum") if re.search(_SPOKEN[k], sentence[edge.start() :], re.IGNORECASE)), "value")
-    if statistic == "sum" and re.match(r"total", after[0], re.IGNORECASE):
-        statistic = "value"
-    return Measure(kind="extreme_group", columns=(after[0],), by=by, options={"statistic": statistic})
-
-
-def _strongest(name: str, context: Context) -> Measure:
-    want = "r" if re.search(r"\bcoefficient\b|\bvalue\b", name) else "name"
-    return strongest(want, context)
-
-
-def strongest(want: str, context: Context) -> Measure:
-    """Read ``which variable correlates most with B`` and ``which pair is strongest``; ``want`` is name or r."""
-    signed = context.says(r"strongest (?:positive|negative)")
-    for sentence, _ in context.with_words(r"\bcorrelat"):
-        columns = context.numeric(sentence)
-        if len(columns) == 1 and _EVERY.search(sentence):
-            return Measure(kind="strongest", columns=(columns[0],), options={"want": want, "signed": signed})
-        if len(columns) > 2:
-            return Measure(kind="strongest_pair", columns=tuple(columns), options={"want": want, "signed": signed})
-    raise Unanswerable("the columns to compare by correlation were not recognised")
-
-
-_EVERY = re.compile(
-    r"\ball (?:other )?(?:the )?(?:numeric|variable|column|feature)|\bwhich (?:variable|feature|column|factor)", re.IGNORECASE
-)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kimera.missions.analysis.plan import Measure, Output, Plan, Refusal
+from kimera.missions.analysis.plan import Output, Plan, Refusal
+from kimera.missions.analysis.question.checks import refuse_unclear
 from kimera.missions.analysis.question.context import Context, Unanswerable
 from kimera.missions.analysis.question.kinds import kind_of
 from kimera.missions.analysis.question.labels import read_label
@@ -33,6 +34,8 @@ def read_question(text: str, tables: Sequence[TableView]) -> Plan | None:
     for slot in slots:
         output = read_output(slot, context)
         (refused if isinstance(output, Refusal) else outputs).append(output)  # type: ignore[arg-type]
+    outputs, unclear = refuse_unclear(outputs, context)
+    refused += unclear
     notes = ("Rows kept: " + " and ".join(c.text() for c in context.filters),) if context.filters else ()
     return Plan(table=table.name, steps=context.steps, outputs=tuple(outputs), refused=tuple(refused), notes=notes)
 
@@ -70,6 +73,6 @@ def _parts(slot: Slot) -> tuple[str, ...]:
 
 
 def _percent(slot: Slot) -> bool:
-    return bool(re.search(r"\bpercent|\bpct\b|%|0 (?:and|to) 100", " ".join(slot.tokens) + " " + slot.about, re.IGNORECASE))
-
-
+    return bool(
+        re.search(r"\bpercent|\bpct\b|%|0 (?:and|to) 100", " ".join(slot.tokens) + " " + slot.about, re.IGNORECASE)
+    )

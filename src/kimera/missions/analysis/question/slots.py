@@ -11,7 +11,9 @@ __all__ = ["Asked", "Slot", "decimals_of", "read_format"]
 
 _SLOT = re.compile(r"@\s*([A-Za-z_][\w .&%/+-]*?)\s*\[")
 _QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|(?<![A-Za-z])'([^']+)'(?![A-Za-z])")
-_DECIMALS = re.compile(r"(\w+)[- ]*(?:decimal|significant decimal)s?(?: place| point| digit)?s?|(\d+)\s*dp\b", re.IGNORECASE)
+_DECIMALS = re.compile(
+    r"(\w+)[- ]*(?:decimal|significant decimal)s?(?: place| point| digit)?s?|(\d+)\s*dp\b", re.IGNORECASE
+)
 _WHOLE = re.compile(r"nearest (?:whole number|integer|whole|unit)|\binteger|whole number", re.IGNORECASE)
 
 
@@ -48,8 +50,7 @@ def decimals_of(text: str) -> int | None:
 
 def read_format(text: str) -> Asked:
     """Split a question into its body and its answer slots; without ``@name[...]`` there are no slots."""
-    found = [(m, _closing(text, m.end())) for m in _SLOT.finditer(text)]
-    found = [(m, end) for m, end in found if end is not None]
+    found = [(m, end) for m in _SLOT.finditer(text) if (end := _closing(text, m.end())) is not None]
     if not found:
         return Asked(body=text, slots=(), decimals=decimals_of(text))
     first = found[0][0].start()
@@ -74,9 +75,9 @@ _FOR_ALL = re.compile(r"\b(?:all|each|both|every|answers?|results?|xx+|values?|n
 
 def _is_list(inside: str) -> bool:
     """Say whether the brackets hold several names, not one sentence with a comma."""
-    return all(re.fullmatch(r"\s*[\"']?[\w .]{1,40}[\"']?\s*", part) and part.count(" ") < 4 for part in inside.split(",")) and not (
-        decimals_of(inside) is not None and " " in inside.strip()
-    )
+    return all(
+        re.fullmatch(r"\s*[\"']?[\w .]{1,40}[\"']?\s*", part) and part.count(" ") < 4 for part in inside.split(",")
+    ) and not (decimals_of(inside) is not None and " " in inside.strip())
 
 
 def _closing(text: str, start: int) -> int | None:
@@ -110,7 +111,9 @@ def _sentences_about(part: str, described: str, taken: frozenset[str]) -> str:
         return ""
     rest = _SLOT.sub("@[", described)
     pieces = [piece for sentence in sentences(rest) for piece in _pieces(sentence, taken)]
-    quoted = [p for p in pieces if re.search(rf"[\"'“]\s*{re.escape(part)}\s*(?:[\"'”]|,)|,\s*{re.escape(part)}[\"'”]", p)]
+    quoted = [
+        p for p in pieces if re.search(rf"[\"'“]\s*{re.escape(part)}\s*(?:[\"'”]|,)|,\s*{re.escape(part)}[\"'”]", p)
+    ]
     if quoted:
         return " ".join(quoted)
     if "_" not in part and part.islower() and len(part) < 5:
@@ -151,5 +154,6 @@ def _options(inside: str, about: str, name: str, taken: frozenset[str]) -> tuple
 
 
 _CHOICE = re.compile(
-    r"\b(either|one of|can be|could be|takes? the value|should be|boolean|whether|True|Yes|if|indicat\w+|or)\b", re.IGNORECASE
+    r"\b(either|one of|can be|could be|takes? the value|should be|boolean|whether|True|Yes|if|indicat\w+|or)\b",
+    re.IGNORECASE,
 )

@@ -6,26 +6,33 @@ import re
 
 from kimera.missions.analysis.plan import Condition, Step
 from kimera.missions.analysis.question.cleaning import outlier_rule, read_cleaning
-from kimera.missions.analysis.question.conditions import Found, find_conditions, items_of
+from kimera.missions.analysis.question.conditions import Found, find_conditions
 from kimera.missions.analysis.question.context import Context
 from kimera.missions.analysis.question.derive import new_name, read_derivation
+from kimera.missions.analysis.question.items import items_of
 from kimera.missions.analysis.question.linking import find_columns
-from kimera.missions.analysis.question.tables import TableView
+from kimera.missions.analysis.question.tables import Role, TableView
 from kimera.missions.analysis.question.words import NUMBER, number_of
 
 __all__ = ["read_steps"]
 
 _RULE = re.compile(
-    r"\bp[- ]?values?\b|hypothes|significance level|\balpha\b|\bnormali[sz]|\bscal(?:e|ing)\b|\bcoded as\b|\bencod|\bbinary\b|"
+    r"\bp[- ]?values?\b|hypothes|significance level|\balpha\b|\bnormali[sz]|\bscal(?:e|ing)\b|\bcoded "
+    r"as\b|\bencod|\bbinary\b|"
     r"\bcorrelation (?:value|coefficient)?\s*(?:is\s*)?(?:>|<|greater|less|close|indicates)|\bskewness value\b|"
-    r"\boutliers?\b.{0,80}\b(?:if|as|lies|falls|that)\b.{0,60}(?:quartile|Q1|z-?\s?score|IQR)|\bz[- ]?scores? (?:is|greater|above|less|below)|"
+    r"\boutliers?\b.{0,80}\b(?:if|as|lies|falls|that)\b.{0,60}(?:quartile|Q1|z-?\s?score|IQR)|\bz[- "
+    r"]?scores? (?:is|greater|above|less|below)|"
     r"\bbetween -?\d+ and \d+, rounded|\bimput|\bfill(?:ed|ing)?\b|\breplac",
     re.IGNORECASE,
 )
-_ANY_OF = re.compile(r"\bonly (?:consider|include|use)|\beither\b|\bor\b|\bin the (?:set|list)\b|\bamong\b|\bfilter", re.IGNORECASE)
+_ANY_OF = re.compile(
+    r"\bonly (?:consider|include|use)|\beither\b|\bor\b|\bin the (?:set|list)\b|\bamong\b|\bfilter", re.IGNORECASE
+)
 _EACH = re.compile(
-    r"\b(?:for|in|per|of|by|across|within|among) (?:each|every|all the different|the different|different|unique)\s+(?:unique\s+)?([\w \"'()]{2,40})|"
-    r"\b(?:group(?:ed|ing)? by|per|categori[sz]ed by|broken down by|separately (?:for|by)(?: each)?)\s+(?:the\s+)?[\"']?([\w ]{2,40})",
+    r"\b(?:for|in|per|of|by|across|within|among) (?:each|every|all the different|the different|different|"
+    r"unique)\s+(?:unique\s+)?([\w \"'()]{2,40})|"
+    r"\b(?:group(?:ed|ing)? by|per|categori[sz]ed by|broken down by|separately (?:for|by)(?: "
+    r"each)?)\s+(?:the\s+)?[\"']?([\w ]{2,40})",
     re.IGNORECASE,
 )
 
@@ -36,17 +43,36 @@ def read_steps(context: Context) -> None:
     rest = [(k, s) for k, s in enumerate(context.sentences) if k not in used]
     cleaning: list[tuple[int, Step]] = []
     for k, sentence in rest:
-        for step in read_cleaning(sentence, context.table):
-            cleaning.append((k, step))
+        cleaning += [(k, step) for step in read_cleaning(sentence, context.table)]
     steps = [*used.items(), *_merged(cleaning, context)]
     steps.sort(key=lambda pair: (pair[1].kind != "drop_duplicates", pair[0]))
     context.steps = tuple(_with_constant(_with_rules(step, context), context) for _, step in steps)
     for step in context.steps:
         if step.kind == "encode" and step.target:
             context.table = context.table.with_column(step.target, "number")
-    found = [f for k, s in enumerate(context.sentences) if k not in used or used[k].kind != "flag" for f in _filters(s, context)]
+    found = [
+        f
+        for k, s in enumerate(context.sentences)
+        if k not in used or used[k].kind != "flag"
+        for f in _filters(s, context)
+    ]
     _sort_filters(found, context)
+    _filter_first(context)
     _read_groups(context)
+
+
+def _filter_first(context: Context) -> None:
+    """Turn filters into the first step when a later step looks at all rows (a mean to fill in, a fence, a scale)."""
+    whole = [
+        s
+        for s in context.steps
+        if s.kind in {"drop_outliers", "fill"} or (s.kind == "transform" and s.how in {"min-max", "z-score", "robust"})
+    ]
+    raw = tuple(c for c in context.filters if c.column not in {s.target for s in context.steps})
+    if whole and raw:
+        at = 1 if context.steps[0].kind == "drop_duplicates" else 0
+        context.steps = (*context.steps[:at], Step(kind="keep", where=raw), *context.steps[at:])
+        context.filters = tuple(c for c in context.filters if c not in raw)
 
 
 def _derivations(context: Context) -> dict[int, Step]:
@@ -54,9 +80,15 @@ def _derivations(context: Context) -> dict[int, Step]:
     steps: dict[int, Step] = {}
     places: dict[str, int] = {}
     known: str | None = None
-    for k, sentence in enumerate(context.sentences):
+    base = ""
+    for k, spoken in enumerate(context.sentences):
+        sentence = spoken
         if re.search(r"\b(?:new (?:feature|column|variable)|called|named)\b", sentence, re.IGNORECASE):
             known = new_name(sentence, context.table) or known or "new_feature"
+            source = re.search(r"\b(?:based on|from|using) .*", sentence, re.IGNORECASE)
+            base = source[0] if source else ""
+        elif known is not None and base and not context.mentions(sentence):
+            sentence = f"{sentence} {base}"
         step = read_derivation(sentence, context.table, known)
         if step is None:
             continue
@@ -67,7 +99,7 @@ def _derivations(context: Context) -> dict[int, Step]:
             continue
         places[step.target] = k
         steps[k] = step
-        role = "text" if step.kind in {"bin", "extract"} else "flag" if step.kind == "flag" else "number"
+        role: Role = "text" if step.kind in {"bin", "extract"} else "flag" if step.kind == "flag" else "number"
         values = tuple(r.label for r in step.ranges) or (("0", "1") if step.kind == "flag" else ())
         context.table = context.table.with_column(step.target, role, values)
         context.derived.append(step.target)
@@ -76,7 +108,13 @@ def _derivations(context: Context) -> dict[int, Step]:
 
 def _more_exact(first: Step, again: Step, sentence: str) -> Step:
     """Keep the first reading unless the second is the plainer word for it (combining, then multiplied by)."""
-    if again.kind == "derive" and first.kind == "derive" and again.how != first.how and first.how == "sum" and "combin" not in sentence.lower():
+    if (
+        again.kind == "derive"
+        and first.kind == "derive"
+        and again.how != first.how
+        and first.how == "sum"
+        and "combin" not in sentence.lower()
+    ):
         return again
     if again.kind == "transform" and first.kind == "transform":
         exact = again if first.how == "log" and again.how.startswith("log") else first
@@ -97,7 +135,9 @@ def _merged(found: list[tuple[int, Step]], context: Context) -> list[tuple[int, 
         place, other = kept[twin]
         kept[twin] = (place, _join(other, step))
     return [(k, s) for k, s in kept if s.columns or s.kind not in {"drop_outliers", "fill", "transform"}] + [
-        (k, s.model_copy(update={"columns": _context_columns(context)})) for k, s in kept if s.kind == "drop_outliers" and not s.columns
+        (k, s.model_copy(update={"columns": _context_columns(context)}))
+        for k, s in kept
+        if s.kind == "drop_outliers" and not s.columns
     ]
 
 
@@ -112,8 +152,15 @@ def _same(a: Step, b: Step) -> bool:
 def _join(a: Step, b: Step) -> Step:
     how = b.how if a.how in {"", "log"} or (a.how == "min-max" and b.how == "z-score") else a.how
     coded = b.mapping if "label" in {a.how, b.how} and set(a.mapping.values()) != set(b.mapping.values()) else a.mapping
-    return a.model_copy(update={"how": how, "constant": a.constant or b.constant, "by": a.by or b.by,
-        "columns": a.columns or b.columns, "mapping": coded or a.mapping})  # fmt: skip
+    return a.model_copy(
+        update={
+            "how": how,
+            "constant": a.constant or b.constant,
+            "by": a.by or b.by,
+            "columns": a.columns or b.columns,
+            "mapping": coded or a.mapping,
+        }
+    )
 
 
 def _context_columns(context: Context) -> tuple[str, ...]:
@@ -148,7 +195,13 @@ def _filters(sentence: str, context: Context) -> list[Found]:
 def _names_rows(sentence: str, found: Found) -> bool:
     if found.condition.op != "=" or re.search(r"\bencod|\bcoded|\bbinary", sentence, re.IGNORECASE):
         return False
-    return bool(re.search(r"\b(?:for|among|who|male|between|only|passengers|from)\b[^.]{0,60}$", sentence[: found.start], re.IGNORECASE))
+    return bool(
+        re.search(
+            r"\b(?:for|among|who|male|between|only|passengers|from)\b[^.]{0,60}$",
+            sentence[: found.start],
+            re.IGNORECASE,
+        )
+    )
 
 
 def _sort_filters(found: list[Found], context: Context) -> None:
@@ -171,7 +224,12 @@ def _sort_filters(found: list[Found], context: Context) -> None:
 def _disjoint(conditions: list[Condition]) -> bool:
     lows = [float(c.value) for c in conditions if c.op in {">", ">="} and isinstance(c.value, int | float)]
     highs = [float(c.value) for c in conditions if c.op in {"<", "<="} and isinstance(c.value, int | float)]
-    return bool(lows and highs) and max(lows) >= min(highs) and len(conditions) >= 2 and (len(lows) > 1 or len(highs) > 1 or max(lows) >= max(highs))
+    return (
+        bool(lows and highs)
+        and max(lows) >= min(highs)
+        and len(conditions) >= 2
+        and (len(lows) > 1 or len(highs) > 1 or max(lows) >= max(highs))
+    )
 
 
 def _alternatives(conditions: list[Condition]) -> list[tuple[Condition, ...]]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from kimera.knowledge.contracts import Frozen, Table
 
-__all__ = ["ColumnView", "TableView", "view_of"]
+__all__ = ["ColumnView", "Role", "TableView", "view_of"]
 
 Role = Literal["number", "text", "flag", "date"]
 
@@ -69,9 +69,21 @@ def view_of(table: Table, facts: dict[str, dict[str, object]]) -> TableView:
     columns = []
     for column in table.columns:
         seen = facts.get(column.name, {})
-        columns.append(ColumnView.model_validate({"name": column.name, "stored": column.type, "unique": column.unique,
-            "nulls": column.nulls, "role": _role(column.type), **seen}))  # fmt: skip
-    return TableView(name=table.name, title=table.title, source_id=table.source_id, rows=table.rows, columns=tuple(columns))
+        columns.append(
+            ColumnView.model_validate(
+                {
+                    "name": column.name,
+                    "stored": column.type,
+                    "unique": column.unique,
+                    "nulls": column.nulls,
+                    "role": _role(column.type),
+                    **seen,
+                }
+            )
+        )
+    return TableView(
+        name=table.name, title=table.title, source_id=table.source_id, rows=table.rows, columns=tuple(columns)
+    )
 
 
 def _role(stored: str) -> Role:

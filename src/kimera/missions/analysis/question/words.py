@@ -10,14 +10,96 @@ __all__ = ["NUMBER", "STOP", "Word", "number_of", "sentences", "split_name", "st
 
 NUMBER = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|\d)(?:[eE][-+]?\d+)?"
 _WORD = re.compile(r"[A-Za-z]+(?:['’][a-z]+)?|\d+(?:\.\d+)?(?:st|nd|rd|th)?\b|\d+(?:\.\d+)?|#|%")
-_CARDINALS = ("zero one two three four five six seven eight nine ten eleven twelve").split()
-_ORDINALS = ("zeroth first second third fourth fifth sixth seventh eighth ninth tenth").split()
+_CARDINALS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_ORDINALS = ["zeroth", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
 
 STOP = frozenset(
-    "a an and are as at be been both by can column columns compared data dataset did do does each feature field for "
-    "from had has have how if in into is it its level more most number of on or over per received recorded should "
-    "such than that the their them then there these they this those to total used using value values variable was "
-    "we were what when where whether which who whose will with within you your all any given specific".split()
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "been",
+        "both",
+        "by",
+        "can",
+        "column",
+        "columns",
+        "compared",
+        "data",
+        "dataset",
+        "did",
+        "do",
+        "does",
+        "each",
+        "feature",
+        "field",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "how",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "level",
+        "more",
+        "most",
+        "number",
+        "of",
+        "on",
+        "or",
+        "over",
+        "per",
+        "received",
+        "recorded",
+        "should",
+        "such",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "to",
+        "total",
+        "used",
+        "using",
+        "value",
+        "values",
+        "variable",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "whether",
+        "which",
+        "who",
+        "whose",
+        "will",
+        "with",
+        "within",
+        "you",
+        "your",
+        "all",
+        "any",
+        "given",
+        "specific",
+    ]
 )
 
 
@@ -52,7 +134,9 @@ def words(text: str) -> list[Word]:
 
 def split_name(name: str) -> list[str]:
     """Return the lower-case parts of a column or slot name: snake, camel, digits and punctuation part words."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", " ", name)
+    spaced = re.sub(
+        r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", " ", name
+    )
     return [part.lower() for part in re.findall(r"[^\W_]+|#|%", spaced)]
 
 

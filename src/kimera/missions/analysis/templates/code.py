@@ -15,11 +15,18 @@ __all__ = ["Writer", "write_code"]
 
 
 def write_code(plan: Plan, view: TableView) -> str:
-    """Return the program of a plan. It reads the view ``plan.table`` and assigns ``result``: slot -> value."""
+    """Return the program of a plan. It reads the view ``plan.table`` and assigns ``result``.
+
+    ``result["answers"]`` holds slot -> value, ``result["n"]`` the rows behind a value, ``result["why"]`` the measures
+    that chose a label.
+    """
     writer = Writer(plan, view)
     for output in plan.outputs:
         writer.answer(output)
     return writer.text()
+
+
+_START = 'result: dict[str, dict[str, Any]] = {"answers": {}, "n": {}, "why": {}}'
 
 
 def key_of(output: Output, number: int) -> str:
@@ -37,6 +44,8 @@ class Writer:
         self.known: dict[str, str] = {}
         self.stages = [Relation(view.name, view)]
         self.written = 0
+        self.rows = ""
+        self.reasons: dict[str, str] = {}
         for number, step in enumerate(plan.steps, 1):
             self._step(number, step)
 
@@ -56,7 +65,17 @@ class Writer:
     def text(self) -> str:
         """Return the whole program."""
         parts = [inspect.getsource(PARTS[name]) for name in sorted(self._needed())]
-        body = ["from typing import Any", "", "import numpy as np", "from scipy import stats", "", "", *_spaced(parts), "result = {}", *self.lines]
+        body = [
+            "from typing import Any",
+            "",
+            "import numpy as np",
+            "from scipy import stats",
+            "",
+            "",
+            *_spaced(parts),
+            _START,
+            *self.lines,
+        ]
         count = name_of(self.stages[-1].name)
         body.append(f"rows_read = db.execute('SELECT count(*) FROM {name_of(self.plan.table)}').fetchall()[0][0]")
         body.append(f"rows_used = db.execute('SELECT count(*) FROM {count}').fetchall()[0][0]")
@@ -92,7 +111,9 @@ class Writer:
         """Fetch columns as one array per column and return the variable."""
         relation = self.relation(measure)
         call = f"{self.use('numbers')}(db, {relation.name!r}, {list(columns)!r}, {self.where(measure.where, relation)})"
-        return self.name("_".join(columns)[:40], call)
+        variable = self.name("_".join(columns)[:40], call)
+        self.rows = f"{variable}.shape[1]"
+        return variable
 
     def column(self, measure: Measure) -> str:
         """Fetch the first column of a measure and return the variable."""
@@ -109,12 +130,20 @@ class Writer:
         """Write one output; one that repeats per group becomes a list in the order of the groups."""
         key = repr(key_of(output, self.plan.outputs.index(output) + 1))
         groups = self._groups(output)
+        self.rows, self.reasons = "", {}
         if groups is None:
-            self._assign(output, f"result[{key}] =")
+            self._assign(output, f'result["answers"][{key}] =')
+            if self.rows:
+                self.lines.append(f'result["n"][{key}] = {self.rows}')
+            if self.reasons:
+                measured = ", ".join(
+                    f"{kind!r}: {self.use('plain')}({variable})" for kind, variable in self.reasons.items()
+                )
+                self.lines.append(f'result["why"][{key}] = {{{measured}}}')
             return
-        self.lines.append(f"result[{key}] = []")
+        self.lines.append(f'result["answers"][{key}] = []')
         for group in groups:
-            self._assign(_narrowed(output, group), f"result[{key}] +=", "[{}]")
+            self._assign(_narrowed(output, group), f'result["answers"][{key}] +=', "[{}]")
 
     def _groups(self, output: Output) -> list[Condition] | None:
         if output.each is None:
@@ -131,8 +160,12 @@ class Writer:
         values = []
         for k, measure in enumerate(output.measures):
             decimals = output.decimals[k] if k < len(output.decimals) else None
-            values.append(f"{self.use('tidy')}({self._scaled(measure, output)}, {decimals})")
-        value = values[0] if len(values) == 1 else "[" + ", ".join(values) + "]"
+            values.append(
+                f"{self.use('tidy')}({self._scaled(measure, output)}, {decimals})"
+                if decimals is not None
+                else f"{self.use('tidy')}({self._scaled(measure, output)})"
+            )
+        value = values[0] if len(values) == 1 else f"', '.join(map(str, [{', '.join(values)}]))"
         self.lines.append(f"{target} {shape.format(value)}")
 
     def _scaled(self, measure: Measure, output: Output) -> str:
@@ -149,6 +182,7 @@ class Writer:
 
     def _holds(self, measure: Measure, op: str, value: float, absolute: bool) -> str:
         variable = self.name(measure.kind, f"float({self.value(measure)})")
+        self.reasons[measure.kind] = variable
         return f"{f'abs({variable})' if absolute else variable} {op} {value!r}"
 
 
@@ -157,7 +191,8 @@ def _narrowed(output: Output, group: Condition) -> Output:
         return measure.model_copy(update={"where": (*measure.where, group)})
 
     rules = tuple(
-        r.model_copy(update={"when": tuple(c.model_copy(update={"measure": narrow(c.measure)}) for c in r.when)}) for r in output.rules
+        r.model_copy(update={"when": tuple(c.model_copy(update={"measure": narrow(c.measure)}) for c in r.when)})
+        for r in output.rules
     )
     return output.model_copy(update={"measures": tuple(narrow(m) for m in output.measures), "rules": rules})
 

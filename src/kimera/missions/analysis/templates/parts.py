@@ -16,7 +16,8 @@ def numbers(db: Any, table: str, columns: list[str], where: str = "TRUE") -> Any
 
     quoted = ['"' + column.replace('"', '""') + '"' for column in columns]
     select = ", ".join(f"TRY_CAST({name} AS DOUBLE) AS c{k}" for k, name in enumerate(quoted))
-    rows = db.execute(f'SELECT {select} FROM "{table}" WHERE {where}').fetchall()  # noqa: S608
+    statement = f'SELECT {select} FROM "{table}" WHERE {where}'
+    rows = db.execute(statement).fetchall()
     values = np.array(rows, dtype=float).reshape(len(rows), len(columns))
     return values[np.isfinite(values).all(axis=1)].T
 
@@ -31,12 +32,22 @@ def tidy(value: Any, decimals: int | None = None) -> Any:
     if not math.isfinite(number):
         return None
     if decimals is None:
-        return int(number) if number.is_integer() and abs(number) < 2**53 else number
-    return int(round(number)) if decimals == 0 else round(number, decimals)
+        # nothing was asked: whole numbers stay whole, others get two decimals, small ones three digits
+        if number.is_integer() and abs(number) < 2**53:
+            return int(number)
+        return round(number, 2) if abs(number) >= 0.1 else float(f"{number:.3g}")
+    return round(number) if decimals == 0 else round(number, decimals)
+
+
+def plain(value: float) -> float | None:
+    """Return a float for JSON, None when it is not finite."""
+    import math
+
+    return float(value) if math.isfinite(value) else None
 
 
 def outlier_bounds(x: Any, method: str, factor: float, ddof: int = 0) -> tuple[float, float]:
-    """Return the smallest and largest value that is no outlier: Tukey's fences, or mean -+ factor standard deviations."""
+    """Return the least and the greatest value that is no outlier: Tukey's fences, or mean -+ factor deviations."""
     import numpy as np
 
     if method == "z":
@@ -66,12 +77,20 @@ def fit_linear(y: Any, features: list[Any], test_share: float | None, seed: int 
     mse = float(np.mean(error**2))
     spread = float(np.sum((y[test] - y[test].mean()) ** 2))
     return {
-        "weights": weights, "predicted": predicted, "actual": y[test], "mse": mse, "rmse": mse**0.5,
-        "mae": float(np.mean(np.abs(error))), "r2": 1 - float(np.sum(error**2)) / spread if spread else float("nan"), "n": n,
-    }  # fmt: skip
+        "weights": weights,
+        "predicted": predicted,
+        "actual": y[test],
+        "mse": mse,
+        "rmse": mse**0.5,
+        "mae": float(np.mean(np.abs(error))),
+        "r2": 1 - float(np.sum(error**2)) / spread if spread else float("nan"),
+        "n": n,
+    }
 
 
-def fit_logistic(y: Any, features: list[Any], test_share: float | None, seed: int | None, balanced: bool = False) -> dict[str, Any]:
+def fit_logistic(
+    y: Any, features: list[Any], test_share: float | None, seed: int | None, balanced: bool = False
+) -> dict[str, Any]:
     """Fit logistic regression with an L2 penalty of weight 1 on the slopes and return the share classified rightly."""
     import math
 
@@ -106,12 +125,12 @@ def normality(x: Any, test: str) -> tuple[float, float]:
 
     from scipy import stats
 
+    tests: dict[str, Any] = {"shapiro": stats.shapiro, "dagostino": stats.normaltest, "jarque_bera": stats.jarque_bera}
+    found: Any
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # p-values of Shapiro-Wilk above 5,000 rows are approximate; the note says so
-        if test == "ks_normal":
-            found = stats.kstest((x - x.mean()) / x.std(ddof=1), "norm")
-        else:
-            found = {"shapiro": stats.shapiro, "dagostino": stats.normaltest, "jarque_bera": stats.jarque_bera}[test](x)
+        scaled = (x - x.mean()) / x.std(ddof=1)
+        found = stats.kstest(scaled, "norm") if test == "ks_normal" else tests[test](x)
     return float(found.statistic), float(found.pvalue)
 
 
@@ -119,6 +138,8 @@ def compare_groups(groups: list[Any], test: str) -> tuple[float, float]:
     """Return statistic and p-value of a test for a difference between groups of values."""
     from scipy import stats
 
+    tests: dict[str, Any] = {"anova": stats.f_oneway, "kruskal": stats.kruskal, "levene": stats.levene}
+    found: Any
     if test == "t_test":
         found = stats.ttest_ind(groups[0], groups[1])
     elif test == "welch":
@@ -128,7 +149,7 @@ def compare_groups(groups: list[Any], test: str) -> tuple[float, float]:
     elif test == "ks_two":
         found = stats.ks_2samp(groups[0], groups[1])
     else:
-        found = {"anova": stats.f_oneway, "kruskal": stats.kruskal, "levene": stats.levene}[test](*groups)
+        found = tests[test](*groups)
     return float(found.statistic), float(found.pvalue)
 
 
@@ -137,7 +158,8 @@ def grouped(db: Any, table: str, value: str, by: str, where: str = "TRUE") -> di
     import numpy as np
 
     x, g = ('"' + column.replace('"', '""') + '"' for column in (value, by))
-    rows = db.execute(f'SELECT CAST({g} AS VARCHAR), TRY_CAST({x} AS DOUBLE) FROM "{table}" WHERE {where} AND {g} IS NOT NULL').fetchall()  # noqa: S608
+    statement = f'SELECT CAST({g} AS VARCHAR), TRY_CAST({x} AS DOUBLE) FROM "{table}" WHERE {where} AND {g} IS NOT NULL'
+    rows = db.execute(statement).fetchall()
     found: dict[str, list[float]] = {}
     for name, number in rows:
         if number is not None and np.isfinite(number):
@@ -145,11 +167,17 @@ def grouped(db: Any, table: str, value: str, by: str, where: str = "TRUE") -> di
     return {name: np.array(numbers) for name, numbers in found.items()}
 
 
-def correlations(db: Any, table: str, columns: list[str], target: str | None, where: str = "TRUE") -> list[tuple[float, str, str]]:
+def correlations(
+    db: Any, table: str, columns: list[str], target: str | None, where: str = "TRUE"
+) -> list[tuple[float, str, str]]:
     """Return Pearson's r for the pairs of columns (or of each column with ``target``), rows where both have a value."""
     import numpy as np
 
-    pairs = [(target, c) for c in columns if c != target] if target else [(a, b) for i, a in enumerate(columns) for b in columns[i + 1 :]]
+    pairs = (
+        [(target, c) for c in columns if c != target]
+        if target
+        else [(a, b) for i, a in enumerate(columns) for b in columns[i + 1 :]]
+    )
     found = []
     for a, b in pairs:
         x, y = numbers(db, table, [a, b], where)
@@ -160,5 +188,16 @@ def correlations(db: Any, table: str, columns: list[str], target: str | None, wh
 
 PARTS = {
     part.__name__: part
-    for part in (numbers, tidy, outlier_bounds, fit_linear, fit_logistic, normality, compare_groups, grouped, correlations)
+    for part in (
+        numbers,
+        tidy,
+        plain,
+        outlier_bounds,
+        fit_linear,
+        fit_logistic,
+        normality,
+        compare_groups,
+        grouped,
+        correlations,
+    )
 }

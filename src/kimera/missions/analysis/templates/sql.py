@@ -10,7 +10,14 @@ from kimera.missions.analysis.question.tables import ColumnView, TableView
 __all__ = ["Relation", "literal", "name_of", "step_sql", "where_sql"]
 
 _ARITHMETIC = {"sum": " + ", "product": " * ", "difference": " - "}
-_CURVES = {"log": "ln({x})", "log10": "log10({x})", "log2": "log2({x})", "log1p": "ln(1 + {x})", "sqrt": "sqrt({x})", "square": "({x}) * ({x})"}
+_CURVES = {
+    "log": "ln({x})",
+    "log10": "log10({x})",
+    "log2": "log2({x})",
+    "log1p": "ln(1 + {x})",
+    "sqrt": "sqrt({x})",
+    "square": "({x}) * ({x})",
+}
 _STATISTIC = {"mean": "avg", "median": "median"}
 
 
@@ -86,9 +93,17 @@ def _targets(step: Step) -> tuple[str, ...]:
 
 def _value(step: Step, target: str, relation: Relation) -> str:
     writers = {
-        "derive": _derive, "transform": _transform, "bin": _bin, "part": _part, "duration": _duration, "flag": _flag,
-        "fill": _fill, "encode": _encode, "number": _number, "extract": _extract,
-    }  # fmt: skip
+        "derive": _derive,
+        "transform": _transform,
+        "bin": _bin,
+        "part": _part,
+        "duration": _duration,
+        "flag": _flag,
+        "fill": _fill,
+        "encode": _encode,
+        "number": _number,
+        "extract": _extract,
+    }
     return writers[step.kind](step, target, relation)
 
 
@@ -113,11 +128,18 @@ def _transform(step: Step, target: str, relation: Relation) -> str:
         shifted = f"{x} + {step.constant!r}" if step.constant else x
         made = _CURVES[step.how].format(x=shifted)
         # a logarithm of zero or less has no value; such rows stay empty instead of failing the whole table
-        return f"CASE WHEN {shifted} > {-1 if step.how == 'log1p' else 0} THEN {made} END" if step.how.startswith("log") else made
+        return (
+            f"CASE WHEN {shifted} > {-1 if step.how == 'log1p' else 0} THEN {made} END"
+            if step.how.startswith("log")
+            else made
+        )
     if step.how == "min-max":
         return f"({x} - min({x}) OVER ()) / nullif(max({x}) OVER () - min({x}) OVER (), 0)"
     if step.how == "robust":
-        return f"({x} - median({x}) OVER ()) / nullif(quantile_cont({x}, 0.75) OVER () - quantile_cont({x}, 0.25) OVER (), 0)"
+        return (
+            f"({x} - median({x}) OVER ()) / nullif(quantile_cont({x}, 0.75) OVER () - quantile_cont({x}, "
+            f"0.25) OVER (), 0)"
+        )
     return f"({x} - avg({x}) OVER ()) / nullif(stddev_pop({x}) OVER (), 0)"
 
 
@@ -154,7 +176,10 @@ def _fill(step: Step, target: str, relation: Relation) -> str:
     if step.how == "zero":
         return f"coalesce({x}, 0)"
     if step.how == "mode":
-        return f"coalesce({x}, (SELECT {x} FROM {source} WHERE {x} IS NOT NULL GROUP BY {x} ORDER BY count(*) DESC, {x} LIMIT 1))"
+        return (
+            f"coalesce({x}, (SELECT {x} FROM {source} WHERE {x} IS NOT NULL GROUP BY {x} ORDER BY "
+            f"count(*) DESC, {x} LIMIT 1))"
+        )
     if step.how in {"forward", "backward"}:
         seen = f"last_value({x} IGNORE NULLS) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
         ahead = f"first_value({x} IGNORE NULLS) OVER (ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)"
@@ -175,7 +200,11 @@ def _extract(step: Step, target: str, relation: Relation) -> str:
     if not isinstance(values, list):
         return found
     listed = ", ".join(literal(v) for v in values)
-    return f"CASE WHEN {found} IN ({listed}) THEN {found} ELSE {literal(step.options['other'])} END" if step.options.get("other") else f"CASE WHEN {found} IN ({listed}) THEN {found} END"  # noqa: E501
+    return (
+        f"CASE WHEN {found} IN ({listed}) THEN {found} ELSE {literal(step.options['other'])} END"
+        if step.options.get("other")
+        else f"CASE WHEN {found} IN ({listed}) THEN {found} END"
+    )
 
 
 def _number(step: Step, target: str, relation: Relation) -> str:
@@ -214,4 +243,9 @@ def _drop_outliers(step: Step, relation: Relation, source: str) -> str:
     return f"SELECT * FROM {source} WHERE " + " AND ".join(rules)
 
 
-_ROWS = {"keep": _keep, "drop_missing": _drop_missing, "drop_duplicates": _drop_duplicates, "drop_outliers": _drop_outliers}
+_ROWS = {
+    "keep": _keep,
+    "drop_missing": _drop_missing,
+    "drop_duplicates": _drop_duplicates,
+    "drop_outliers": _drop_outliers,
+}
