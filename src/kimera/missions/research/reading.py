@@ -161,16 +161,13 @@ class Reading:
         )
 
     def score(self, query: str, lines: Sequence[Line]) -> list[float]:
-        """Return the relevance of each line: the segment's score, alone and under its heading, the mean of both.
+        """Return the relevance of each line: the segment's score plus half the share of the question's words.
 
-        Half the plain share of the question's words is added, because rarity says little in a folder of a few files.
+        The plain share helps because rarity says little in a folder of a few files; the heading's words count there.
         """
-        alone = self.segment.rank_sentences(query, [line.text for line in lines])
-        headed = [i for i, line in enumerate(lines) if line.heading]
-        under = self.segment.rank_sentences(query, [f"{lines[i].heading}. {lines[i].text}" for i in headed])
-        for i, value in zip(headed, under, strict=True):
-            alone[i] = (alone[i] + value) / 2
-        return [value + 0.5 * lexical_share(query, line.text) for value, line in zip(alone, lines, strict=True)]
+        ranked = self.segment.rank_sentences(query, [line.text for line in lines])
+        shares = [lexical_share(query, f"{line.heading} {line.text}") for line in lines]
+        return [value + 0.5 * part for value, part in zip(ranked, shares, strict=True)]
 
 
 @cache
