@@ -10,6 +10,7 @@ from functools import cache, cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from kimera.knowledge import read_document_text
 from kimera.knowledge.contracts import Document, Library, Passage, Source, Span
 from kimera.knowledge.sentences import split
 from kimera.missions.research.mentions import find_mentions, strip_dateline
@@ -82,9 +83,7 @@ class Reading:
     def text(self, source_id: str) -> str:
         """Return the text of a document; read once per phase."""
         if source_id not in self._texts:
-            self._texts[source_id] = self._context.blobs.get(self._documents[source_id].text).decode(
-                "utf-8", "surrogatepass"
-            )
+            self._texts[source_id] = read_document_text(self._context.blobs, self._documents[source_id])
         return self._texts[source_id]
 
     @cached_property

@@ -34,6 +34,7 @@ _RELATION = re.compile(
     re.I,
 )
 _IN_YEAR = re.compile(r"\b(?:in|on|since|from|during)\s+(?:\w+\s+){0,2}(?:\d{1,2},\s+)?(?:1\d|20)\d\d\b", re.I)
+_DEFINES = re.compile(r"[\s”\"’')]*(?:\([^)]*\)\s*)?,?\s*(?:is|was|are|were)\s+(?:an?|one of)\b")
 _LABEL = re.compile(
     r"\b(?:table|figure|fig|section|chapter|stage|round|page|step|part|version|appendix|equation|eq|no|number|item|"
     r"question|group|level|grade|class|type|phase|day|week|lot|unit|room|article|volume|issue|line|row)\.?\s*$",
@@ -102,6 +103,8 @@ def _answering(asked: Question, statements: Sequence[Statement], read: dict[int,
         if not asked.dates and asked.asks != "date" and _other_years(read, statements, one, other):
             continue
         for first, second in opposed(plain[one], plain[other]):
+            if _defined(statements[one], first) or _defined(statements[other], second):
+                continue
             if asked.asks != "number" or (first.unit == second.unit and not first.hedged and not second.hedged):
                 yield Pair(one, other, first, second)
 
@@ -185,10 +188,13 @@ def _own_subject(statement: Statement, name: Mention) -> bool:
     titled, named = set(words(statement.title)), set(words(name.text))
     if titled and titled <= named:
         return True
-    defines = re.match(
-        r"[\s”\"’')]*(?:\([^)]*\)\s*)?(?:is|was|are|were)\s+(?:an?|one of)\b", statement.text[name.end :]
-    )
-    return defines is not None and statement.text.find(name.text) < 40
+    return _defined(statement, name)
+
+
+def _defined(statement: Statement, name: Mention) -> bool:
+    """Return whether the sentence defines the name: "X is a country ..." answers nothing about anything else."""
+    place = statement.text.find(name.text)
+    return 0 <= place < 60 and _DEFINES.match(statement.text[place + len(name.text) :]) is not None
 
 
 def _labels(sentence: Sentence, mention: Mention) -> bool:
