@@ -36,6 +36,7 @@ _OPTIMIZE = "INSERT INTO terms(terms) VALUES ('optimize')"
 _SEARCH = """SELECT rowid, -bm25(terms, ?, ?, ?) AS score FROM terms
     WHERE terms MATCH ? ORDER BY score DESC, rowid LIMIT ?"""
 _ROWS = "SELECT number, source_id, title, heading, body FROM passage ORDER BY number"
+_SAMPLE = "SELECT number, source_id, title, heading, body FROM passage WHERE number % ? = 0 ORDER BY number"
 _NUMBERS = "SELECT number FROM passage ORDER BY number"
 _COUNT = "SELECT count(*) FROM passage"
 _VOCABULARY = "CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, 'terms', 'row')"
@@ -158,6 +159,11 @@ class TermIndex:
         """Return every passage in ascending order of number."""
         with self._lock:
             return [Row(*row) for row in self._file.execute(_ROWS)]
+
+    def sample(self, size: int) -> list[Row]:
+        """Return about ``size`` evenly spaced passages, all of them if there are fewer."""
+        with self._lock:
+            return [Row(*row) for row in self._file.execute(_SAMPLE, (max(1, self.count // size),))]
 
     def frequency(self, term: str) -> int:
         """Return in how many passages a stemmed term occurs."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -26,7 +26,7 @@ __all__ = ["EntityGraph", "GateDecision", "carry", "decide", "name_density"]
 # The gate. Names of two words or more per 100 words: 8.3 in encyclopedia articles, 0.8 in scientific abstracts.
 RICH_DENSITY = 3.0
 LEAST_PASSAGES, MOST_PASSAGES = 30, 50_000
-_SAMPLE = 256
+SAMPLE = 256
 _CUE = re.compile(r"\b(?:who|whose|whom|which|that|what|where|when|both|same|than|or)\b", re.IGNORECASE)
 
 # The walk. Flat optimum on the development set: see docs/design/retrieval.md.
@@ -52,9 +52,8 @@ class GateDecision:
     density: float | None = None
 
 
-def name_density(rows: Sequence[Row]) -> float:
-    """Return distinct names of two or more words per 100 words, the mean over an evenly spaced sample of passages."""
-    sample = rows[:: max(1, len(rows) // _SAMPLE)]
+def name_density(sample: Sequence[Row]) -> float:
+    """Return distinct names of two words or more per 100 words, the mean over a sample of passages."""
     shares = []
     for row in sample:
         tokens = tokens_of(row.body)
@@ -63,22 +62,24 @@ def name_density(rows: Sequence[Row]) -> float:
     return round(sum(shares) / len(shares), 3) if shares else 0.0
 
 
-def decide(question: str, passages: int, density: float) -> GateDecision:
-    """Return the gate's decision for one question over a corpus of ``passages`` with this `name_density`."""
+def decide(question: str, passages: int, density: Callable[[], float]) -> GateDecision:
+    """Return the gate's decision for one question over a corpus of ``passages``.
+
+    ``density`` is asked for the corpus's `name_density` only if the question itself would open the gate.
+    """
     tokens = tokens_of(question)
-    found = dict.fromkeys(name for name, _ in proper_names(question, tokens))
-    names = tuple(" ".join(name) for name in found)
+    names = tuple(dict.fromkeys(" ".join(name) for name, _ in proper_names(question, tokens)))
     if not LEAST_PASSAGES <= passages <= MOST_PASSAGES:
-        reason = f"{passages} passages; the graph is for {LEAST_PASSAGES} to {MOST_PASSAGES}"
-    elif density < RICH_DENSITY:
-        reason = f"{density:.1f} long names per 100 words; a corpus is rich in names from {RICH_DENSITY:.1f}"
-    elif not names:
-        reason = "the question names nothing"
-    elif len(names) == 1 and not _CUE.search(question, tokens[0].end):
-        reason = "the question asks about one name directly"
-    else:
-        return GateDecision(True, f"{len(names)} names in the question, {density:.1f} per 100 words", names, density)
-    return GateDecision(False, reason, names, density)
+        return GateDecision(False, f"{passages} passages; the graph takes {LEAST_PASSAGES} to {MOST_PASSAGES}", names)
+    if not names:
+        return GateDecision(False, "the question names nothing", names)
+    if len(names) == 1 and not _CUE.search(question, tokens[0].end):
+        return GateDecision(False, "the question asks about one name directly", names)
+    found = density()
+    reason = f"{found:.1f} long names per 100 words"
+    if found < RICH_DENSITY:
+        return GateDecision(False, f"{reason}; a corpus is rich in names from {RICH_DENSITY}", names, found)
+    return GateDecision(True, f"{reason}, {len(names)} in the question", names, found)
 
 
 class EntityGraph:

@@ -106,11 +106,9 @@ class Segment:
 
     def gate(self, query: str) -> GateDecision:
         """Return whether the entity graph re-ranks this question, and why; logged at debug level."""
-        from kimera.knowledge.graph import decide, name_density
+        from kimera.knowledge.graph import decide
 
-        if self._density is None:
-            self._density = name_density(self._rows()) if self._numbers else 0.0
-        decision = decide(query, len(self._numbers), self._density)
+        decision = decide(query, len(self._numbers), self._name_density)
         _log.debug("graph gate %s: %s", "open" if decision.used else "shut", decision.reason)
         return decision
 
@@ -171,6 +169,13 @@ class Segment:
             if self._graph is None:
                 self._graph = EntityGraph(self._rows())
         return carry(self._graph, scores, query)
+
+    def _name_density(self) -> float:
+        from kimera.knowledge.graph import SAMPLE, name_density
+
+        if self._density is None:
+            self._density = name_density(self._terms.sample(SAMPLE)) if self._terms else 0.0
+        return self._density
 
     def _rows(self) -> list[Row]:
         assert self._terms is not None
