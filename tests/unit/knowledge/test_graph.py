@@ -6,7 +6,8 @@ import pytest
 from tests.unit.knowledge.corpus import WordEncoder, library
 
 from kimera.knowledge._fts import Row
-from kimera.knowledge.graph import RICH_DENSITY, EntityGraph, carry, decide, name_density
+from kimera.knowledge._pagerank import EntityGraph, carry
+from kimera.knowledge.graph import RICH_DENSITY, decide, name_density
 from kimera.knowledge.index import open_segment
 from kimera.storage import Blobs
 
