@@ -31,7 +31,7 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Bundle:
-    """What a file holds. ``sources`` is a folder with the included files; ``problems`` is what does not fit together."""
+    """What a file holds. ``sources`` is a folder with the included files; ``problems`` says what does not fit."""
 
     outcome: MissionOutcomePackage
     library: Library | None = None

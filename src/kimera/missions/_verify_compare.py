@@ -60,7 +60,7 @@ def _same_scalar(old: Any, new: Any) -> bool:
         if isinstance(old, int) and isinstance(new, int):
             return old == new
         return math.isclose(old, new, rel_tol=RELATIVE, abs_tol=1e-300)
-    return type(old) is type(new) and bool(old == new)
+    return bool(type(old) is type(new) and old == new)
 
 
 def at_path(result: Any, path: Sequence[str | int]) -> Any:
@@ -88,7 +88,7 @@ def agrees(stated: Any, found: Any) -> bool:
         return True
     if isinstance(stated, float) and _is_number(found):
         half = 0.5 * 10.0 ** -_decimals(repr(stated))
-        return abs(stated - found) <= half * (1 + RELATIVE) and abs(found) >= half
+        return bool(abs(stated - found) <= half * (1 + RELATIVE) and abs(found) >= half)
     return False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from kimera.errors import KimeraError, MissionCancelled
 from kimera.knowledge import read_table_again
@@ -40,11 +40,14 @@ class Rerun:
 
     def as_check(self) -> ComputationCheck:
         """Return the line for the verification."""
-        ran = self.status in {"ok", "changed_source"}
-        status = ("same" if self.difference is None else "different") if ran else "failed"
+        status: Literal["same", "different", "failed", "not_run"] = "failed"
+        if self.status in {"ok", "changed_source"}:
+            status = "same" if self.difference is None else "different"
+        elif self.status == "missing_source":
+            status = "not_run"
         return ComputationCheck(
             computation_id=self.computation.id, title=self.computation.title, level=self.level, seconds=self.seconds,
-            reason=self.reason, status="not_run" if self.status == "missing_source" else status,
+            reason=self.reason, status=status,
         )  # fmt: skip
 
 

@@ -7,14 +7,14 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import JsonValue
 
-from kimera.missions.contracts import Frozen
+from kimera.knowledge.contracts import Frozen
 
 __all__ = ["ClaimCheck", "ClaimStatus", "ComputationCheck", "Row", "SourceCheck", "Verification", "render_table"]
 
 ClaimStatus = Literal["ok", "changed_source", "missing_source", "different_value", "different_text", "failed"]
 SourceStatus = Literal["same", "moved", "changed", "missing"]
 
-WORDS: dict[str, str] = {
+WORDS: dict[ClaimStatus, str] = {
     "changed_source": "rest on a changed file and still hold",
     "missing_source": "rest on a file that is not there",
     "different_value": "have a different value now",

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Texts", "check_text"]
 
-RANK: tuple[ClaimStatus, ...] = ("ok", "changed_source", "different_value", "different_text", "missing_source", "failed")
+RANK: tuple[ClaimStatus, ...] = (
+    "ok",
+    "changed_source",
+    "different_value",
+    "different_text",
+    "missing_source",
+    "failed",
+)
 """Of several findings about one claim the last of these is its status."""
 
 
@@ -95,7 +102,12 @@ def _check_statement(claim: TextClaim) -> tuple[ClaimStatus, str | None, str | N
     first = claim.spans[0]
     derived = "t_" + sha256_hex(canonical_json([first.source_id, first.start, first.end, claim.statement]))[:20]
     if claim.id.startswith("t_") and claim.id != derived:
-        return "different_text", claim.statement, first.quote, "The sentence or its place was edited: its id does not fit."
+        return (
+            "different_text",
+            claim.statement,
+            first.quote,
+            "The sentence or its place was edited: its id does not fit.",
+        )
     quoted = unicodedata.normalize("NFKC", " ".join(span.quote for span in claim.spans))
     known = {value for _, value, _ in numbers_in(quoted)}
     for written, value, _ in numbers_in(unicodedata.normalize("NFKC", claim.statement)):

@@ -1,4 +1,4 @@
-"""Does a report still hold? Hashes compared, quotations read again, computations run again on the files as they are now.
+"""Does a report still hold? Hashes compared, quotations read again, computations run again, on the files as they are.
 
 The report is data from wherever it came from. Its code runs only in the sandbox: code of a report from a file counts as
 a stranger's code, whatever the report says about it; code of a mission in the home may run at the level it already ran.
@@ -30,7 +30,7 @@ from kimera.missions._verify_results import (
 )
 from kimera.missions._verify_texts import Texts, check_text
 from kimera.missions.contracts import Computation, Finding, MissionOutcomePackage, NumberClaim, Source, TextClaim
-from kimera.sandbox import Limits, Session
+from kimera.sandbox import Session
 from kimera.storage.blobs import Blobs
 
 __all__ = [
@@ -58,17 +58,17 @@ def verify(
     should_stop: Callable[[], bool] = _go_on,
     from_home: bool = False,
     allow_code: bool = False,
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    session: Session | None = None,
 ) -> Verification:
     """Return claim by claim whether a report holds on the files in ``folder`` now.
 
-    ``library`` says how the tables were read; without it it is taken from ``blobs`` (`outcome.library`), else the folder
-    is read from scratch. Pass ``from_home=True`` for an outcome that this home's own database holds. Code that may not
+    ``library`` says how the tables were read; without it ``blobs`` is asked for `outcome.library`, else the folder is
+    read from scratch. Pass ``from_home=True`` for an outcome that this home's own database holds. Code that may not
     run on this host fails its claims with the reason; ``allow_code`` runs it all the same. Raises `MissionCancelled`
-    when ``should_stop`` turns true.
+    when ``should_stop`` turns true. ``session`` is a worker to use instead of a new one, for several reports in a row.
     """
     folders = [folder] if folder is not None else []
-    return _verify(outcome, library, blobs, folders, should_stop, from_home, allow_code, limits, ())
+    return _verify(outcome, library, blobs, folders, should_stop, from_home, allow_code, session, ())
 
 
 def verify_file(
@@ -78,7 +78,7 @@ def verify_file(
     *,
     should_stop: Callable[[], bool] = _go_on,
     allow_code: bool = False,
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    session: Session | None = None,
 ) -> Verification:
     """Verify a report.json or an exported zip, from this machine or another.
 
@@ -89,7 +89,7 @@ def verify_file(
         bundle = open_bundle(path, Path(work))
         folders = [place for place in (folder, bundle.sources) if place is not None]
         return _verify(
-            bundle.outcome, bundle.library, blobs, folders, should_stop, False, allow_code, limits, bundle.problems
+            bundle.outcome, bundle.library, blobs, folders, should_stop, False, allow_code, session, bundle.problems
         )
 
 
@@ -101,24 +101,23 @@ def _verify(
     should_stop: Callable[[], bool],
     from_home: bool,
     allow_code: bool,
-    limits: Limits,
+    session: Session | None,
     problems: tuple[str, ...],
 ) -> Verification:
     begin = time.monotonic()
     shelf = Shelf(folders)
 
     def trusted(computation: Computation) -> bool:
-        # What ran at level none in this home was our own template: generated code would have been refused then.
-        return allow_code or (from_home and computation.sandbox_level == "none")
+        return _may_run(computation, from_home=from_home, allow_code=allow_code)
 
-    with _workplace(outcome, limits, should_stop) as (session, fresh):
+    with _workplace(outcome, session, should_stop) as (worker, fresh):
         places = [(source, shelf.place(source)) for source in outcome.sources]
         texts = Texts(outcome.sources, shelf)
         checks = {c.id: check_text(c, texts) for c in outcome.claims if isinstance(c, TextClaim)}
         tables = Tables(outcome, _library(outcome, library, blobs, folders, fresh), shelf, fresh)
         again: dict[str, Rerun] = {}
-        if session is not None:
-            again = {r.computation.id: r for r in rerun(outcome.computations, tables, session, trusted, should_stop)}
+        if worker is not None:
+            again = {r.computation.id: r for r in rerun(outcome.computations, tables, worker, trusted, should_stop)}
         for claim in outcome.claims:
             if isinstance(claim, NumberClaim):
                 checks[claim.id] = check_number(claim, again.get(claim.computation_id), tables)
@@ -137,17 +136,25 @@ def _verify(
     )
 
 
+def _may_run(computation: Computation, *, from_home: bool, allow_code: bool) -> bool:
+    """Return whether a computation may run at any isolation level; all others need the configured minimum.
+
+    What ran at level none in this home was our own template: generated code would have been refused then.
+    """
+    return allow_code or (from_home and computation.sandbox_level == "none")
+
+
 @contextmanager
 def _workplace(
-    outcome: MissionOutcomePackage, limits: Limits, should_stop: Callable[[], bool]
+    outcome: MissionOutcomePackage, given: Session | None, should_stop: Callable[[], bool]
 ) -> Iterator[tuple[Session | None, Blobs]]:
     """Yield a fresh worker, already starting while the quotations are read, and a place for the tables."""
     with tempfile.TemporaryDirectory(prefix="kimera-verify-") as work:
         fresh = Blobs(Path(work))
-        if not outcome.computations:
-            yield None, fresh
+        if given is not None or not outcome.computations:
+            yield given, fresh
             return
-        with Session(limits, should_stop) as session:
+        with Session(should_stop=should_stop) as session:
             yield session, fresh
 
 
