@@ -114,7 +114,7 @@ def _compare(text: TextClaim, number: NumberClaim, statement: Statement, topic: 
     same = next((q for q in stated if agree(q, value, topic.unit)), None)
     reason = _apart(statement, topic, scopes)
     if reason is not None:
-        return _Match(text, number, reason, stated[0])
+        return _Match(text, number, reason, stated[0]) if _named(statement, topic, stated[0]) else None
     crowded = len(stated) > 1
     if same is not None and not (crowded and not same.unit and abs(value) < SMALL):
         return _Match(text, number, "same", same)

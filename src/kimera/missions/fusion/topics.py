@@ -32,6 +32,9 @@ STATISTICS: dict[str, str] = {
 PLAIN = frozenset({"", "mean", "total", "count", "share"})
 """Statistics that a sentence may state without naming them ("Adelies weigh 3.7 kg", "344 penguins were ringed")."""
 
+CARRYING = frozenset({"", "mean", "median", "total", "maximum", "minimum", "deviation", "difference"})
+"""Statistics that have the unit of their column; a correlation or a count has none."""
+
 GENERIC = frozenset("a an the of in by per and for to from with valu column row data tabl group record all is".split())  # noqa: SIM905
 WORD = re.compile(r"[^\W\d_]+")
 YEAR = re.compile(r"(?<![\d.,/])(?:1[5-9]|20|21)\d\d(?![\d,]|\.\d)")
@@ -96,9 +99,9 @@ def topic_of(claim: NumberClaim, computation: Computation | None, library: Libra
     """Return what a computed claim speaks about, from its ``about`` or, failing that, from its sentence."""
     about = claim.about
     named = about.attribute or ""
-    unit = claim.unit or about.unit or _unit_in_name(named)
     scope = stems(" ".join([*about.scope.values()]))
     statistic = _statistic(stems(named)) or _statistic(stems(claim.statement))
+    unit = claim.unit or about.unit or (_unit_in_name(named) if statistic in CARRYING else None)
     words = _content(named)
     if not words:
         words = _content(claim.statement) - scope
@@ -164,11 +167,13 @@ def _statistic(words: frozenset[str]) -> str:
 
 
 def _content(text: str) -> frozenset[str]:
-    pieces = [piece for piece in re.split(r"[\W_]+", text) if piece and not piece.isdigit()]
-    if len(pieces) > 1 and is_unit(pieces[-1]):
-        pieces.pop()
-    words = frozenset(_stem(piece.lower()) for piece in pieces)
-    return words - GENERIC - STATISTICS.keys()
+    words: set[str] = set()
+    for name in text.split():
+        pieces = [piece for piece in re.split(r"[\W_]+", name) if piece and not piece.isdigit()]
+        if len(pieces) > 1 and is_unit(pieces[-1]):  # the unit at the end of a column name
+            pieces.pop()
+        words.update(_stem(piece.lower()) for piece in pieces)
+    return frozenset(words) - GENERIC - STATISTICS.keys()
 
 
 def _unit_in_name(name: str) -> str | None:
