@@ -8,7 +8,7 @@ from kimera.missions.analysis.question.slots import decimals_of, read_format
 def test_slots_get_the_description_and_rounding_of_their_own_placeholder() -> None:
     """Promise: each placeholder's sentence belongs to its slot and to no other."""
     asked = read_format(
-        'Do it.\n@r[a], @p[b], where "a" is a number rounded to two decimals. where "b" is rounded to four decimal places.'
+        'Do it.\n@r[a], @p[b], where "a" is a number rounded to two decimals. where "b" is rounded to four decimals.'
     )
     assert [("r", (2,)), ("p", (4,))] == [(slot.name, slot.decimals) for slot in asked.slots]
     assert "Do it.\n" == asked.body

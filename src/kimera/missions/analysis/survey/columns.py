@@ -10,11 +10,28 @@ __all__ = ["SURVEY_CODE", "date_format", "look"]
 
 def date_format(db: Any, source: str, x: str, total: int) -> str | None:
     """Return the format nearly all values of a text column follow as dates, or None."""
-    formats = (
-        "%Y-%m-%d|%d-%b-%Y|%m/%d/%Y|%d/%m/%Y|%Y/%m/%d|%Y-%m-%d %H:%M:%S|%m/%d/%Y %H:%M|%d/%m/%Y %H:%M|%m/%d/%y|"
-        "%d.%m.%Y|%B %d, %Y|%b %d, %Y|%Y.%m.%d_%H:%M:%S_TAI|%I:%M %p|%H:%M:%S|%H:%M|%Y-%m|%Y-%m-%dT%H:%M:%SZ|"
-        "%d %B %Y|%d %b %Y"
-    ).split("|")
+    formats = [
+        "%Y-%m-%d",
+        "%d-%b-%Y",
+        "%m/%d/%Y",
+        "%d/%m/%Y",
+        "%Y/%m/%d",
+        "%Y-%m-%d %H:%M:%S",
+        "%m/%d/%Y %H:%M",
+        "%d/%m/%Y %H:%M",
+        "%m/%d/%y",
+        "%d.%m.%Y",
+        "%B %d, %Y",
+        "%b %d, %Y",
+        "%Y.%m.%d_%H:%M:%S_TAI",
+        "%I:%M %p",
+        "%H:%M:%S",
+        "%H:%M",
+        "%Y-%m",
+        "%Y-%m-%dT%H:%M:%SZ",
+        "%d %B %Y",
+        "%d %b %Y",
+    ]
     tests = ", ".join(f"count(try_strptime(trim({x}), '{form}'))" for form in formats)
     statement = f"SELECT {tests} FROM (SELECT {x} FROM {source} LIMIT 2000)"
     hits = db.execute(statement).fetchall()[0]
