@@ -26,8 +26,8 @@ main(read_fd, write_fd, scratch)
 """
 """The worker finds its modules where this process finds them; nothing else of this process reaches it."""
 
-GRACE = 2.0
-"""Seconds a worker gets to end a job before it is ended itself."""
+GRACE, STOP_GRACE = 2.0, 0.5
+"""Seconds a worker gets to end a job after its time-out, or when told to, before it is ended itself."""
 
 
 class WorkerLost(Exception):
@@ -136,7 +136,7 @@ class WarmWorker:
                 started = True
                 answer = self._channel.receive(float(request["timeout"]) + GRACE, should_stop)
             if answer is None and should_stop():
-                self._stop_job(request["number"])
+                self._stop_job(started)
                 return None
         except (EOFError, BrokenPipeError):
             raise WorkerLost(started) from None
@@ -144,15 +144,13 @@ class WarmWorker:
             raise WorkerLost(started)
         return dict(answer)
 
-    def _stop_job(self, number: int) -> None:
-        self._channel.send({"stop": number})
-        # What comes back is the killed job's answer, after "started" if that was still to come.
-        for _ in range(2):
-            frame = self._channel.receive(GRACE)
-            if frame is None:
-                self.close()
-            if frame is None or "number" in frame:
+    def _stop_job(self, started: bool) -> None:
+        """End the running job and keep the worker; one that still imports is ended itself, which is quicker."""
+        if started:
+            self._channel.send({"stop": True})
+            if self._channel.receive(STOP_GRACE) is not None:
                 return
+        self.close()
 
     def close(self) -> None:
         """End the worker and everything below it at once, and remove its scratch folder."""
