@@ -303,3 +303,11 @@ def test_a_stop_while_the_worker_still_imports_is_not_lost() -> None:
         assert ("killed", "stop") == (answer.status, answer.limit_hit)
         fresh._should_stop = lambda: False
         assert 2 == fresh.run("result = 2").result
+
+
+def test_parameters_come_in_one_order(session: Session) -> None:
+    """Promise: the order in which a caller put the parameters does not reach the code."""
+    code = "result = [list(parameters), list(parameters['b'])]"
+    one = session.run(code, parameters={"b": {"y": 1, "x": 2}, "a": 0})
+    other = session.run(code, parameters={"a": 0, "b": {"x": 2, "y": 1}})
+    assert [["a", "b"], ["x", "y"]] == one.result == other.result
