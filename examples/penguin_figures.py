@@ -59,7 +59,6 @@ def figures(birds: list[Bird]) -> dict[str, str]:
         "flipper": f"{mean(birds, 'flipper_length_mm'):.1f}",
         "weighed": str(sum(bird.body_mass_g is not None for bird in birds)),
         "unsexed": str(sum(bird.sex is None for bird in birds)),
-        "n15_weighed": str(sum(bird.delta_15n is not None and bird.body_mass_g is not None for bird in birds)),
     }
     found |= _relations("", birds) | _sexes("", birds)
     for species in SPECIES:
@@ -108,6 +107,7 @@ def _species(name: str, birds: list[Bird]) -> dict[str, str]:
     for island in sorted({bird.island for bird in birds}):
         here = [bird for bird in birds if bird.island == island]
         found[f"{name}_{island.lower()}_mass"] = grams(mean(here, "body_mass_g"))
+    found[f"{name}_pairs"] = _pairs(birds)["pairs"]
     return found | _relations(f"{name}_", birds) | _sexes(f"{name}_", birds)
 
 

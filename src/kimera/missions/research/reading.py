@@ -10,9 +10,10 @@ from functools import cache, cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from kimera.knowledge import read_document_text
 from kimera.knowledge.contracts import Document, Library, Passage, Source, Span
 from kimera.knowledge.sentences import split
-from kimera.missions.research.mentions import strip_dateline
+from kimera.missions.research.mentions import find_mentions, strip_dateline
 from kimera.missions.research.words import lexical_share
 from kimera.missions.research.worth import may_be_claim
 from kimera.missions.track import TrackContext
@@ -43,6 +44,7 @@ class Line:
     end: int
     heading: str
     text: str
+    dated: str | None = None
 
 
 class Reading:
@@ -54,6 +56,7 @@ class Reading:
         self._texts: dict[str, str] = {}
         self._documents = {document.source_id: document for document in self.library.documents}
         self._sources = {source.id: source for source in self.library.sources}
+        self._passages = {passage.number: passage for passage in self.library.passages}
         self._segment: Segment | None = None
 
     def __enter__(self) -> Reading:
@@ -73,12 +76,14 @@ class Reading:
         """Return the document of a source."""
         return self._documents[source_id]
 
+    def passage(self, number: int) -> Passage:
+        """Return the passage with this number."""
+        return self._passages[number]
+
     def text(self, source_id: str) -> str:
         """Return the text of a document; read once per phase."""
         if source_id not in self._texts:
-            self._texts[source_id] = self._context.blobs.get(self._documents[source_id].text).decode(
-                "utf-8", "surrogatepass"
-            )
+            self._texts[source_id] = read_document_text(self._context.blobs, self._documents[source_id])
         return self._texts[source_id]
 
     @cached_property
@@ -99,15 +104,14 @@ class Reading:
 
     def find(self, query: str, k: int) -> list[Passage]:
         """Return up to ``k`` passages, best first, each followed by its near-duplicates: these may disagree."""
-        by_number = {passage.number: passage for passage in self.library.passages}
-        affordable = SECONDS_PER_PASSAGE * len(by_number) <= DENSE_SHARE * self._context.options.deadline
+        affordable = SECONDS_PER_PASSAGE * len(self._passages) <= DENSE_SHARE * self._context.options.deadline
         mode = "hybrid" if affordable or self.segment.dense_ready else "lexical"
         found: dict[int, Passage] = {}
         for hit in self.segment.search(query, k, mode=mode):  # type: ignore[arg-type]
-            first = by_number[hit.number].duplicate_of
+            first = self._passages[hit.number].duplicate_of
             kin = self._kin.get(hit.number if first is None else first, [hit.number])
             for number in [hit.number, *kin]:
-                found.setdefault(number, by_number[number])
+                found.setdefault(number, self._passages[number])
         return list(found.values())
 
     @cached_property
@@ -123,17 +127,19 @@ class Reading:
         text = self.text(passage.source_id)
         found: list[Line] = []
         before: tuple[int, int] | None = None
+        dated: str | None = None
         for first_character, last_character in split(text[passage.start : passage.end]):
             start, end = passage.start + first_character, passage.start + last_character
-            start += strip_dateline(text[start:end])
+            dateline = strip_dateline(text[start : passage.end])
+            dated = _dated(text[start : start + dateline]) or dated
+            start = min(start + dateline, end)
             quote = text[start:end]
             if may_be_claim(quote, passage.heading):
                 first = start
                 if before and _LEADING_PRONOUN.match(quote) and not text[before[1] : start].strip():
                     first = before[0]
-                found.append(
-                    Line(passage.source_id, passage.number, first, end, passage.heading, _flat(text[first:end]))
-                )
+                text_of = _flat(text[first:end])
+                found.append(Line(passage.source_id, passage.number, first, end, passage.heading, text_of, dated))
                 before = (start, end)
             else:
                 before = None
@@ -154,16 +160,13 @@ class Reading:
         )
 
     def score(self, query: str, lines: Sequence[Line]) -> list[float]:
-        """Return the relevance of each line: the segment's score, alone and under its heading, the mean of both.
+        """Return the relevance of each line: the segment's score plus half the share of the question's words.
 
-        Half the plain share of the question's words is added, because rarity says little in a folder of a few files.
+        The plain share helps because rarity says little in a folder of a few files; the heading's words count there.
         """
-        alone = self.segment.rank_sentences(query, [line.text for line in lines])
-        headed = [i for i, line in enumerate(lines) if line.heading]
-        under = self.segment.rank_sentences(query, [f"{lines[i].heading}. {lines[i].text}" for i in headed])
-        for i, value in zip(headed, under, strict=True):
-            alone[i] = (alone[i] + value) / 2
-        return [value + 0.5 * lexical_share(query, line.text) for value, line in zip(alone, lines, strict=True)]
+        ranked = self.segment.rank_sentences(query, [line.text for line in lines])
+        shares = [lexical_share(query, f"{line.heading} {line.text}") for line in lines]
+        return [value + 0.5 * part for value, part in zip(ranked, shares, strict=True)]
 
 
 @cache
@@ -207,6 +210,11 @@ def series_of(name: str) -> str:
     """Return a file name without folder, date, version and words for age: equal for the vintages of one source."""
     plain = name.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0].lower()
     return " ".join(re.sub(r"[\W_]+", " ", _STAMP.sub(" ", re.sub(r"[_]+", " ", plain))).split())
+
+
+def _dated(dateline: str) -> str | None:
+    dates = [mention.value for mention in find_mentions(dateline) if len(mention.value) == 10]
+    return dates[0] if dates else None
 
 
 def _flat(text: str) -> str:
