@@ -337,7 +337,7 @@ def test_what_a_sentence_says_is_not_said_again(outcome: MissionOutcomePackage) 
 
 
 def test_long_code_stands_once(outcome: MissionOutcomePackage) -> None:
-    """Promise: code too long for a card stands under its computation, the evidence shows the result around the value."""
+    """Promise: code too long for a card stands under its computation, evidence shows the result around the value."""
     long = "# " + "x" * 2_000
     items = tuple(item.model_copy(update={"code": item.code + "\n" + long}) for item in outcome.computations)
     html = render(outcome.model_copy(update={"computations": items}), "html")
