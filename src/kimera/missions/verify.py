@@ -205,7 +205,7 @@ def _sentence_faults(finding: Finding, claims: dict[str, TextClaim | NumberClaim
     if missing:
         yield f"A sentence rests on claims that are not in the report ({', '.join(missing)}): {finding.text[:80]!r}."
         return
-    said = {value for name in finding.claims for _, value, _ in numbers_in(claims[name].statement)}
-    for written, value, _ in numbers_in(finding.text):
-        if value not in said:
-            yield f"The number {written} of a sentence is in none of its claims: {finding.text[:80]!r}."
+    said = {number.value for name in finding.claims for number in numbers_in(claims[name].statement)}
+    for number in numbers_in(finding.text):
+        if number.value not in said:
+            yield f"The number {number.text} of a sentence is in none of its claims: {finding.text[:80]!r}."
