@@ -1,0 +1,183 @@
+"""What a claim speaks about, in a form two claims can be compared by: statistic, attribute, scope, period, unit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+
+from kimera.knowledge.contracts import Library
+from kimera.missions.contracts import Computation, NumberClaim, TextClaim
+from kimera.missions.fusion.quantities import Quantity, find_quantities, is_unit
+
+__all__ = ["Scopes", "Statement", "Topic", "known_scopes", "read_statement", "stems", "topic_of"]
+
+STATISTICS: dict[str, str] = {
+    **dict.fromkeys(("mean", "average", "averag", "avg"), "mean"),
+    "median": "median",
+    **dict.fromkeys(("total", "sum", "altogeth"), "total"),
+    **dict.fromkeys(("count", "number"), "count"),
+    **dict.fromkeys(("maximum", "max", "highest", "largest", "heaviest", "longest", "peak", "biggest"), "maximum"),
+    **dict.fromkeys(("minimum", "min", "lowest", "smallest", "lightest", "shortest"), "minimum"),
+    **dict.fromkeys(("std", "sd", "deviat", "variat"), "deviation"),
+    "varianc": "variance",
+    **dict.fromkeys(("share", "percentag", "proport", "fraction"), "share"),
+    **dict.fromkeys(("correl", "pearson", "spearman"), "correlation"),
+    **dict.fromkeys(("differ", "gap"), "difference"),
+    **dict.fromkeys(("slope", "trend"), "trend"),
+    **dict.fromkeys(("quartil", "percentil", "quantil", "iqr", "rang", "outlier", "ratio", "skew", "kurtosi"), "other"),
+}
+PLAIN = frozenset({"", "mean", "total", "count", "share"})
+"""Statistics that a sentence may state without naming them ("Adelies weigh 3.7 kg", "344 penguins were ringed")."""
+
+GENERIC = frozenset("a an the of in by per and for to from with valu column row data tabl group record all is".split())  # noqa: SIM905
+WORD = re.compile(r"[^\W\d_]+")
+YEAR = re.compile(r"(?<![\d.,/])(?:1[5-9]|20|21)\d\d(?![\d,]|\.\d)")
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What a computed number speaks about. ``words`` and ``scope`` are stems; ``dated`` is the age of its table."""
+
+    statistic: str
+    words: frozenset[str]
+    scope: frozenset[str]
+    period: frozenset[str]
+    entity: frozenset[str]
+    unit: str | None
+    dated: date | None
+    archived: bool
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A sentence from a document, read for numbers."""
+
+    words: frozenset[str]
+    statistics: tuple[tuple[int, str], ...]
+    years: frozenset[str]
+    quantities: tuple[Quantity, ...]
+    entity: frozenset[str]
+    dated: date | None
+    archived: bool
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scopes:
+    """Stems of the categories that the tables distinguish, and the years that their columns span, per source."""
+
+    categories: frozenset[str]
+    years: dict[str, tuple[int, int]]
+
+
+def stems(text: str) -> frozenset[str]:
+    """Return the stems of the words of ``text``; snake_case and hyphens separate words."""
+    return frozenset(_stem(word.lower()) for word in WORD.findall(text.replace("_", " ")))
+
+
+@cache
+def _stem(word: str) -> str:
+    stemmer = _stemmer()
+    return str(stemmer.stemWord(word))
+
+
+@cache
+def _stemmer():  # type: ignore[no-untyped-def]
+    import snowballstemmer
+
+    return snowballstemmer.stemmer("english")
+
+
+def topic_of(claim: NumberClaim, computation: Computation | None, library: Library) -> Topic:
+    """Return what a computed claim speaks about, from its ``about`` or, failing that, from its sentence."""
+    about = claim.about
+    named = about.attribute or ""
+    unit = claim.unit or about.unit or _unit_in_name(named)
+    scope = stems(" ".join([*about.scope.values()]))
+    statistic = _statistic(stems(named)) or _statistic(stems(claim.statement))
+    words = _content(named)
+    if not words:
+        words = _content(claim.statement) - scope
+    inputs = tuple(sorted({item.source_id for item in computation.inputs})) if computation else ()
+    dated, archived = _vintage(library, inputs)
+    return Topic(
+        statistic=statistic,
+        words=words,
+        scope=scope,
+        period=frozenset(YEAR.findall(" ".join([about.period or "", *about.scope.values()]))),
+        entity=stems(about.entity or ""),
+        unit=unit,
+        dated=claim.dated or dated,
+        archived=archived,
+        sources=inputs,
+    )
+
+
+def read_statement(claim: TextClaim, library: Library) -> Statement:
+    """Return the numbers of a document's sentence and what stands around them."""
+    text = claim.statement
+    sources = tuple(sorted({span.source_id for span in claim.spans}))
+    dated, archived = _vintage(library, sources)
+    cues = ((match.start(), STATISTICS.get(_stem(match.group().lower()), "")) for match in WORD.finditer(text))
+    return Statement(
+        words=stems(text),
+        statistics=tuple((place, name) for place, name in cues if name),
+        years=frozenset(YEAR.findall(" ".join([text, claim.about.period or ""]))),
+        quantities=tuple(find_quantities(text)),
+        entity=stems(claim.about.entity or ""),
+        dated=claim.dated or dated,
+        archived=archived,
+        sources=sources,
+    )
+
+
+def known_scopes(library: Library, claims: Iterable[NumberClaim]) -> Scopes:
+    """Return the categories and years by which the folder's tables divide their rows."""
+    categories: set[str] = set()
+    years: dict[str, tuple[int, int]] = {}
+    for table in library.tables:
+        for column in table.columns:
+            if column.type == "text" and column.unique <= 50:
+                categories |= stems(" ".join(str(example) for example in column.examples))
+            low, high = column.minimum, column.maximum
+            if (
+                column.type == "integer"
+                and isinstance(low, int)
+                and isinstance(high, int)
+                and 1500 <= low <= high <= 2200
+            ):
+                years[table.source_id] = (low, high)
+    for claim in claims:
+        categories |= stems(" ".join(claim.about.scope.values()))
+    return Scopes(frozenset(categories) - GENERIC, years)
+
+
+def _statistic(words: frozenset[str]) -> str:
+    found = sorted({STATISTICS[word] for word in words if word in STATISTICS})
+    if len(found) > 1 and "count" in found:  # "mean number of visits" is a mean
+        found.remove("count")
+    return found[0] if len(found) == 1 else next((name for name in found if name not in PLAIN), "")
+
+
+def _content(text: str) -> frozenset[str]:
+    pieces = [piece for piece in re.split(r"[\W_]+", text) if piece and not piece.isdigit()]
+    if len(pieces) > 1 and is_unit(pieces[-1]):
+        pieces.pop()
+    words = frozenset(_stem(piece.lower()) for piece in pieces)
+    return words - GENERIC - STATISTICS.keys()
+
+
+def _unit_in_name(name: str) -> str | None:
+    last = re.split(r"[\W_]+", name.strip())[-1] if "_" in name or " " in name else ""
+    return last if last and is_unit(last) else None
+
+
+def _vintage(library: Library, source_ids: tuple[str, ...]) -> tuple[date | None, bool]:
+    """Return (youngest date, whether every source is archived) of some sources."""
+    sources = [source for source in library.sources if source.id in source_ids]
+    dates = [source.dated for source in sources if source.dated]
+    return max(dates, default=None), bool(sources) and all(source.archived for source in sources)
