@@ -146,15 +146,19 @@ def _score(
 
 
 def _evidence(segment: Segment, claims: Iterable[Result], sentences: dict[str, list[str]]) -> Result:
-    found, times = [], []
+    # One abstract may hold several evidence sets for a claim: any of their sentences counts.
+    gold: dict[tuple[str, str], set[int]] = {}
     for claim in claims:
         for evidence in claim["evidence"]:
-            texts = sentences[str(evidence["doc_id"])]
-            start = time.perf_counter()
-            scores = segment.rank_sentences(claim["claim"], texts)
-            times.append(time.perf_counter() - start)
-            first = sorted(range(len(texts)), key=lambda n: (-scores[n], n))[:3]
-            found.append(bool(set(first) & set(evidence["sentences"])))
+            gold.setdefault((claim["claim"], str(evidence["doc_id"])), set()).update(evidence["sentences"])
+    found, times = [], []
+    for (claim_text, name), wanted in gold.items():
+        texts = sentences[name]
+        start = time.perf_counter()
+        scores = segment.rank_sentences(claim_text, texts)
+        times.append(time.perf_counter() - start)
+        first = sorted(range(len(texts)), key=lambda n: (-scores[n], n))[:3]
+        found.append(bool(set(first) & wanted))
     return {"abstracts": len(found), "top3": round(sum(found) / max(len(found), 1), 4), **_times(times)}
 
 

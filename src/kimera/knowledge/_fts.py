@@ -13,7 +13,7 @@ __all__ = ["Row", "TermIndex", "Tokens", "content_words", "write_segment"]
 
 APPLICATION_ID = 0x4B534547  # "KSEG"
 SEGMENT_VERSION = 1
-TITLE_WEIGHT, HEADING_WEIGHT, BODY_WEIGHT = 1.0, 1.0, 1.0
+TITLE_WEIGHT, HEADING_WEIGHT, BODY_WEIGHT = 2.0, 2.0, 1.0
 QUERY_TERMS = 64  # a longer question keeps its rarest words
 
 _PRAGMAS = (

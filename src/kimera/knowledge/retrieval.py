@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import heapq
+import logging
 import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from kimera.knowledge._fts import Row, TermIndex, content_words
 from kimera.llm.embeddings import Encoder, Vectors
 
+if TYPE_CHECKING:
+    from kimera.knowledge._vectors import Dense
+    from kimera.knowledge.graph import EntityGraph, GateDecision
+
 __all__ = ["Hit", "Mode", "Segment"]
+
+_log = logging.getLogger(__name__)
 
 Mode = Literal["hybrid", "lexical", "dense"]
 
-POOL = 200  # candidates each half offers to the sum
+POOL = 100  # candidates each half offers to the sum
+_TEXTS_KEPT = 20_000  # vectors remembered between questions, 30 MB
 _DIGITS = 6  # scores are rounded so that ties do not hang on the last bit of a float
 
 
@@ -25,8 +34,8 @@ _DIGITS = 6  # scores are rounded so that ties do not hang on the last bit of a 
 class Hit:
     """One passage found.
 
-    ``score`` orders the hits: 0..1 for hybrid, BM25 for lexical, cosine for dense. ``lexical`` is BM25 (0 = no word in
-    common), ``dense`` the cosine, None where no vectors were used.
+    ``score`` orders the hits: 0..1 for hybrid, BM25 for lexical, cosine for dense (BM25 where it fell back to words).
+    ``lexical`` is BM25 (0 = no word in common), ``dense`` the cosine, None where no vectors were used.
     """
 
     number: int
@@ -52,7 +61,11 @@ class Segment:
         self._encoder = encoder
         self._should_stop = should_stop
         self._numbers = terms.numbers() if terms else []
-        self._matrix: Vectors | None = None
+        self._row_of = {number: row for row, number in enumerate(self._numbers)}
+        self._remembered = _Remembered(encoder) if encoder is not None else None
+        self._dense: Dense | None = None
+        self._density: float | None = None
+        self._graph: EntityGraph | None = None
         self._lock = threading.Lock()
 
     def __enter__(self) -> Segment:
@@ -74,14 +87,32 @@ class Segment:
     def search(self, query: str, k: int = 10, *, mode: Mode = "hybrid", graph: bool | None = None) -> list[Hit]:
         """Return up to ``k`` hits, best first, ties by passage number.
 
-        Hybrid and dense fall back to lexical when there is no encoder or the computing of vectors was stopped.
+        Hybrid and dense fall back to words when there is no encoder or the computing of vectors was stopped. The
+        entity graph re-ranks hybrid hits when the gate says so (`gate`); ``graph`` True or False overrides the gate.
         """
         if self._terms is None or not self._numbers or k <= 0:
             return []
-        matrix = None if mode == "lexical" else self._vectors()
-        if matrix is None:
+        vectors = None if mode == "lexical" else self._vectors()
+        if mode == "hybrid":
+            return self._hybrid(query, k, vectors, graph)
+        if vectors is None:
             return [Hit(n, s, s, None) for n, s in self._lexical(query, k)]
-        return self._fused(query, k, mode, matrix)
+        dense = self._nearness(query, vectors)
+        words = dict(self._lexical(query, POOL))
+        return [
+            Hit(self._numbers[row], dense[row], words.get(self._numbers[row], 0.0), dense[row])
+            for row in _best(dense, k)
+        ]
+
+    def gate(self, query: str) -> GateDecision:
+        """Return whether the entity graph re-ranks this question, and why; logged at debug level."""
+        from kimera.knowledge.graph import decide, name_density
+
+        if self._density is None:
+            self._density = name_density(self._rows()) if self._numbers else 0.0
+        decision = decide(query, len(self._numbers), self._density)
+        _log.debug("graph gate %s: %s", "open" if decision.used else "shut", decision.reason)
+        return decision
 
     def warm(self, progress: Callable[[int, int], None] | None = None) -> bool:
         """Compute the vectors now; return whether dense search is ready. ``progress`` gets (done, total)."""
@@ -90,7 +121,7 @@ class Segment:
     @property
     def dense_ready(self) -> bool:
         """Return whether a hybrid search would answer at once, without computing vectors first."""
-        return self._matrix is not None or (self._encoder is not None and self._load() is not None)
+        return self._load() is not None
 
     def rank_sentences(self, query: str, sentences: Sequence[str]) -> list[float]:
         """Return one score per sentence, higher is better: words weighted by rarity here, plus meaning.
@@ -98,51 +129,70 @@ class Segment:
         With an encoder 0..2, the sum of both halves; without one 0..1.
         """
         lexical = self._sentence_words(query, sentences)
-        if self._encoder is None or not sentences:
+        if self._remembered is None or not sentences:
             return lexical
-        vectors = self._encoder.encode([query, *sentences])
-        cosines = (vectors[1:] @ vectors[0]).tolist()
-        return [round(word + max(0.0, cosine), _DIGITS) for word, cosine in zip(lexical, cosines, strict=True)]
+        question, *vectors = self._remembered.encode([query, *sentences])
+        return [
+            round(word + max(0.0, float(vector @ question)), _DIGITS)
+            for word, vector in zip(lexical, vectors, strict=True)
+        ]
 
     def _lexical(self, query: str, limit: int) -> list[tuple[int, float]]:
         assert self._terms is not None
         return [(number, round(score, _DIGITS)) for number, score in self._terms.search(query, limit)]
 
-    def _fused(self, query: str, k: int, mode: Mode, matrix: Vectors) -> list[Hit]:
-        assert self._encoder is not None
-        cosines = [round(c, _DIGITS) for c in (matrix @ self._encoder.encode([query])[0]).tolist()]
-        dense = dict(zip(self._numbers, cosines, strict=True))
-        words = dict(self._lexical(query, max(POOL, k)))
-        nearest = sorted(dense, key=lambda number: (-dense[number], number))[: max(POOL, k)]
-        if mode == "dense":
-            return [Hit(n, dense[n], words.get(n, 0.0), dense[n]) for n in nearest[:k]]
-        pool = sorted(words.keys() | set(nearest))
-        lexical_part = _min_max([words.get(n, 0.0) for n in pool])
-        dense_part = _min_max([dense[n] for n in pool])
-        hits = [
-            Hit(n, round(0.5 * a + 0.5 * b, _DIGITS), words.get(n, 0.0), dense[n])
-            for n, a, b in zip(pool, lexical_part, dense_part, strict=True)
-        ]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.number))[:k]
+    def _nearness(self, query: str, vectors: Dense) -> list[float]:
+        assert self._remembered is not None
+        cosines: list[float] = vectors.cosines(self._remembered.encode([query])[0]).tolist()
+        return cosines
 
-    def _load(self) -> Vectors | None:
+    def _hybrid(self, query: str, k: int, vectors: Dense | None, graph: bool | None) -> list[Hit]:
+        size = max(POOL, k)
+        rows = self._row_of
+        words = {rows[number]: score for number, score in self._lexical(query, size)}
+        dense = self._nearness(query, vectors) if vectors is not None else None
+        pool = sorted(words.keys() | set(_best(dense, size) if dense else ()))
+        halves = [_min_max([words.get(row, 0.0) for row in pool])]
+        if dense:
+            halves.append(_min_max([dense[row] for row in pool]))
+        scores = {row: round(sum(parts) / len(halves), _DIGITS) for row, *parts in zip(pool, *halves, strict=True)}
+        ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+        if ranked and graph is not False and (graph or self.gate(query).used):
+            ranked = self._carried(query, scores)
+        return [
+            Hit(self._numbers[row], score, words.get(row, 0.0), dense[row] if dense else None)
+            for row, score in ranked[:k]
+        ]
+
+    def _carried(self, query: str, scores: dict[int, float]) -> list[tuple[int, float]]:
+        from kimera.knowledge.graph import EntityGraph, carry
+
+        with self._lock:
+            if self._graph is None:
+                self._graph = EntityGraph(self._rows())
+        return carry(self._graph, scores, query)
+
+    def _rows(self) -> list[Row]:
+        assert self._terms is not None
+        return self._terms.rows()
+
+    def _load(self) -> Dense | None:
         from kimera.knowledge._vectors import open_vectors, vectors_path
 
-        if self._matrix is None and self._encoder is not None:
-            path = vectors_path(self._root, self._name, self._encoder.id)
-            self._matrix = open_vectors(path, len(self._numbers))
-        return self._matrix
+        if self._dense is None and self._encoder is not None and self._numbers:
+            self._dense = open_vectors(vectors_path(self._root, self._name, self._encoder.id), len(self._numbers))
+        return self._dense
 
-    def _vectors(self, progress: Callable[[int, int], None] | None = None) -> Vectors | None:
+    def _vectors(self, progress: Callable[[int, int], None] | None = None) -> Dense | None:
         from kimera.knowledge._vectors import compute_vectors, vectors_path
 
-        if self._encoder is None or self._terms is None:
+        if self._encoder is None or not self._numbers:
             return None
         with self._lock:
             if self._load() is None:
-                path = vectors_path(self._root, self._name, self._encoder.id)
-                texts = [passage_text(row) for row in self._terms.rows()]
-                compute_vectors(path, self._encoder, texts, self._should_stop, progress or (lambda done, total: None))
+                folder = vectors_path(self._root, self._name, self._encoder.id)
+                tell = progress or (lambda done, total: None)
+                compute_vectors(folder, self._encoder, self._rows(), self._should_stop, tell)
             return self._load()
 
     def _sentence_words(self, query: str, sentences: Sequence[str]) -> list[float]:
@@ -155,14 +205,34 @@ class Segment:
         return [round(sum(weights[t] for t in dict.fromkeys(terms) if t in weights) / whole, _DIGITS) for terms in held]
 
 
-def passage_text(row: Row) -> str:
-    """Return what is encoded for a passage: title, heading and body, each once."""
-    parts = [part for part in (row.title, row.heading) if part]
-    return ". ".join([*dict.fromkeys(parts), row.body])
+class _Remembered:
+    """An encoder that keeps what it encoded: questions and sentences come back many times in one mission."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._kept: dict[str, Vectors] = {}
+        self._lock = threading.Lock()
+
+    def encode(self, texts: Sequence[str]) -> list[Vectors]:
+        with self._lock:
+            known = {text: self._kept[text] for text in texts if text in self._kept}
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            known.update(zip(new, self._encoder.encode(new), strict=True))
+            with self._lock:
+                if len(self._kept) + len(new) > _TEXTS_KEPT:
+                    self._kept.clear()
+                self._kept.update((text, known[text]) for text in new)
+        return [known[text] for text in texts]
+
+
+def _best(scores: Sequence[float], k: int) -> list[int]:
+    return heapq.nsmallest(k, range(len(scores)), key=lambda row: (-scores[row], row))
 
 
 def _min_max(values: Sequence[float]) -> list[float]:
-    # All equal tells nothing apart, so it adds nothing.
+    if not values:
+        return []
     low, high = min(values), max(values)
-    spread = high - low
-    return [(value - low) / spread if spread else 0.0 for value in values]
+    # All equal tells nothing apart: everything counts fully, or not at all if there is nothing.
+    return [(value - low) / (high - low) if high > low else float(high > 0) for value in values]

@@ -55,14 +55,14 @@ class _Graph:
 def write_graph(weights: Mapping[str, Array], folder: Path, max_tokens: int) -> Path:
     """Write ``model.onnx`` and ``weights.bin`` into ``folder`` and return the model's path.
 
-    Inputs ``ids`` and ``mask`` are int32 ``[batch, length]``; the output is float32 ``[batch, 384]``, rows of length 1.
-    The same weights give the same bytes.
+    The input ``ids`` is int32 ``[batch, length]``, without padding; the output is float32 ``[batch, 384]``, rows of
+    length 1. The same weights give the same bytes.
     """
     graph = _Graph(weights)
     state = _embed(graph, max_tokens)
     for layer in range(LAYERS):
         state = _layer(graph, f"encoder.layer.{layer}.", state)
-    _pool(graph, state)
+    _pool(graph, state, max_tokens)
     target = folder / "model.onnx"
     target.write_bytes(_model(graph, folder / "weights.bin").SerializeToString(deterministic=True))
     return target
@@ -89,7 +89,7 @@ def _layer(graph: _Graph, prefix: str, state: str) -> str:
     joined = np.concatenate([graph.source[f"{part}.weight"].T for part in parts], axis=1)
     biases = np.concatenate([graph.source[f"{part}.bias"] for part in parts])
     projection = [graph.value(prefix + "qkv", joined), graph.value(prefix + "qkv_bias", biases)]
-    attended = graph.node("Attention", [state, *projection, "mask"], prefix + "attended", fused=True, num_heads=HEADS)
+    attended = graph.node("Attention", [state, *projection], prefix + "attended", fused=True, num_heads=HEADS)
     state = _residual(graph, prefix + "attention.output.", attended, state)
     dense = prefix + "intermediate.dense."
     wide = graph.node("MatMul", [state, graph.weight(dense + "weight")], prefix + "wide")
@@ -104,10 +104,12 @@ def _residual(graph: _Graph, prefix: str, value: str, state: str) -> str:
     return graph.node("SkipLayerNormalization", inputs, prefix + "state", fused=True, epsilon=LAYER_NORM_EPSILON)
 
 
-def _pool(graph: _Graph, state: str) -> None:
-    graph.node("Cast", ["mask"], "counted", to=TensorProto.FLOAT)
-    graph.node("Unsqueeze", ["counted", "one"], "row")
-    # The mean and the sum point the same way, and only the direction is kept.
+def _pool(graph: _Graph, state: str, max_tokens: int) -> None:
+    # The sum points where the mean points. A product with ones, because the reducing operators add up in an order
+    # that depends on the size of the batch, and a vector must not depend on its company.
+    graph.value("ones", np.ones((1, 1, max_tokens), dtype=np.float32))
+    graph.value("two", np.array([2], dtype=np.int64))
+    graph.node("Slice", ["ones", "zero", "length", "two"], "row")
     graph.node("MatMul", ["row", state], "summed")
     graph.node("Squeeze", ["summed", "one"], "sum")
     graph.node("LpNormalization", ["sum"], "vector", axis=-1, p=2)
@@ -126,7 +128,7 @@ def _model(graph: _Graph, data: Path) -> onnx.ModelProto:
                 _point(tensor, data.name, stream.tell(), array.nbytes)
                 stream.write(array.tobytes())
             initial.append(tensor)
-    inputs = [helper.make_tensor_value_info(n, TensorProto.INT32, ["batch", "length"]) for n in ("ids", "mask")]
+    inputs = [helper.make_tensor_value_info("ids", TensorProto.INT32, ["batch", "length"])]
     output = helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["batch", 384])
     body = helper.make_graph(graph.nodes, "minilm", inputs, [output], initializer=initial)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -19,11 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["DIMENSIONS", "Encoder", "EncoderMissing", "Vectors", "load_encoder"]
 
 DIMENSIONS = 384
-GRAPH_VERSION = 1  # part of the encoder's id: bump it whenever the vectors would change
+GRAPH_VERSION = 2  # part of the encoder's id: bump it whenever the vectors would change
 
 MAX_TOKENS = 256  # what the sentence model was trained with; BERT itself would take 512
-_BATCH_TEXTS = 32
-_BATCH_TOKENS = 4096
+_BATCH_TEXTS = 16
 # No 256 tokens are longer: a WordPiece word has at most 100 characters, and more blanks than these are not prose.
 _CHARACTERS = 32_768
 
@@ -59,19 +59,14 @@ class MiniLM:
         self._tokenizer = tokenizer
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Return unit rows; texts of like length share a batch, padded to its longest."""
+        """Return unit rows; a text has the same vector, bit for bit, whatever it is encoded together with."""
         import numpy as np
 
         tokens = [self._tokens(text) for text in texts]
         vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
         for batch in _batches([len(ids) for ids in tokens]):
-            width = max(len(tokens[n]) for n in batch)
-            ids = np.zeros((len(batch), width), dtype=np.int32)
-            mask = np.zeros((len(batch), width), dtype=np.int32)
-            for row, n in enumerate(batch):
-                ids[row, : len(tokens[n])] = tokens[n]
-                mask[row, : len(tokens[n])] = 1
-            vectors[batch] = self._session.run(None, {"ids": ids, "mask": mask})[0]
+            ids = np.array([tokens[n] for n in batch], dtype=np.int32)
+            vectors[batch] = self._session.run(None, {"ids": ids})[0]
         return vectors
 
     def _tokens(self, text: str) -> list[int]:
@@ -116,14 +111,12 @@ def _absent(path: Path | None) -> str:
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    batch: list[int] = []
-    for n in sorted(range(len(lengths)), key=lambda n: (lengths[n], n)):
-        if batch and (len(batch) == _BATCH_TEXTS or (len(batch) + 1) * lengths[n] > _BATCH_TOKENS):
-            yield batch
-            batch = []
-        batch.append(n)
-    if batch:
-        yield batch
+    # Only texts of one length share a batch: padding would cost time and change the last bits of a vector.
+    ordered = sorted(range(len(lengths)), key=lambda n: (lengths[n], n))
+    for _, same in groupby(ordered, key=lambda n: lengths[n]):
+        members = list(same)
+        for start in range(0, len(members), _BATCH_TEXTS):
+            yield members[start : start + _BATCH_TEXTS]
 
 
 def _tokenizer(folder: Path) -> Any:

@@ -184,6 +184,7 @@ def _request(
         previous=MissionOutcomePackage.model_validate(previous) if previous is not None else None,
         partial=not whole,
         degraded=_causes(current.values(), news),
+        blobs=floor.home.blobs,
     )
 
 

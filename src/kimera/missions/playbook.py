@@ -58,6 +58,7 @@ class FuseRequest:
     previous: MissionOutcomePackage | None
     partial: bool
     degraded: tuple[Degraded, ...] = ()
+    blobs: Blobs | None = None
 
 
 @dataclass(frozen=True)
@@ -128,5 +129,6 @@ def _fuse(request: FuseRequest) -> MissionOutcomePackage:
         previous=request.previous,
         partial=request.partial,
         degraded=request.degraded,
+        blobs=request.blobs,
     )
     return outcome

@@ -45,7 +45,7 @@ def test_a_damaged_cache_is_computed_again(blobs: Blobs) -> None:
     with open_segment(blobs, shelf, WordEncoder()) as segment:
         expected = segment.search("frogs")
     (cached,) = (blobs.root / "vectors").iterdir()
-    cached.write_bytes(b"not a matrix")
+    (cached / "matrix.npy").write_bytes(b"not a matrix")
     with open_segment(blobs, shelf, WordEncoder()) as segment:
         assert expected == segment.search("frogs")
 

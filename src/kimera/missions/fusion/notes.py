@@ -138,7 +138,7 @@ def method_of(
     versions = ", ".join(f"{name} {version}" for name, version in sorted(facts.versions.items()))
     if versions:
         lines.append(f"Versions: {versions}.")
-    lines.append(f"The library of all files read is {library_blob}.")
+    lines.append(f"The library of all files read is {library_blob[:16]} (full name in the JSON report).")
     return tuple(dict.fromkeys(lines))
 
 

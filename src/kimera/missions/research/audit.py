@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import date
 from typing import Literal
 
 from kimera.missions.contracts import Conflict, Gap, SubQuestion, TextClaim
 from kimera.missions.research.about import read_about
 from kimera.missions.research.disagreement import Disagreement, Statement, find_disagreements
 from kimera.missions.research.evidence import Record
-from kimera.missions.research.mentions import find_mentions, same_value
+from kimera.missions.research.mentions import Mention, find_mentions, same_value
 from kimera.missions.research.question import read_question
 from kimera.missions.research.reading import Reading, series_of
 from kimera.missions.research.words import content_stems, fold, lexical_share
@@ -21,6 +22,7 @@ __all__ = ["checked", "claims_of", "conflicts_of", "covered", "disagreements_of"
 
 SAME_WORDS, SAME_MEANING = 0.85, 0.93  # Jaccard of stems, cosine; both only when all typed values agree
 COVERED = 0.5
+CONTEXT = 240  # characters before a sentence that may name what it speaks of
 
 _NEGATION = re.compile(r"\b(?:no|not|never|neither|nor|none|without|cannot|\w+n['’]t|fail(?:s|ed)? to|lacks?)\b", re.I)
 
@@ -51,11 +53,26 @@ def _statement(reading: Reading, record: Record) -> Statement:
         text=record["text"],
         source_id=record["source_id"],
         heading=record["heading"],
-        dated=reading.document(record["source_id"]).dated or source.dated,
+        dated=_dated(reading, record),
         series=series_of(source.name),
         archived=source.archived,
         relevance=record["score"],
+        context=_before(reading, record),
     )
+
+
+def _before(reading: Reading, record: Record) -> str:
+    """Return the title and what stands just before the record in its passage."""
+    passage = reading.passage(record["passage"])
+    text = reading.text(record["source_id"])[max(passage.start, record["start"] - CONTEXT) : record["start"]]
+    return f"{reading.document(record['source_id']).title}. {text}"
+
+
+def _dated(reading: Reading, record: Record) -> date | None:
+    """Return the date of the record's dateline, else of its document, else of its source."""
+    if record["dated"]:
+        return date.fromisoformat(record["dated"])
+    return reading.document(record["source_id"]).dated or reading.source(record["source_id"]).dated
 
 
 def merged(reading: Reading, found: Sequence[Record]) -> list[list[int]]:
@@ -97,9 +114,13 @@ def _alike(
 
 def _same_values(one: str, other: str) -> bool:
     first, second = find_mentions(one), find_mentions(other)
-    return all(any(same_value(m, n) for n in second) for m in first) and all(
-        any(same_value(m, n) for m in first) for n in second
-    )
+    return all(_held(m, second) for m in first) and all(_held(n, first) for n in second)
+
+
+def _held(mention: Mention, others: Sequence[Mention]) -> bool:
+    """Return whether one of the others is the same; a date as precise as this one, so that a year hides no day."""
+    same = (other for other in others if same_value(mention, other))
+    return any(mention.kind != "date" or mention.value == other.value for other in same)
 
 
 def _cosines(reading: Reading, texts: list[str]) -> list[list[float]] | None:
@@ -131,7 +152,7 @@ def claims_of(
                 attempt=context.attempt,
                 created_at=context.started_at,
                 relevance=record["score"],
-                dated=document.dated or reading.source(record["source_id"]).dated,
+                dated=_dated(reading, record),
                 role="answer" if answer else "finding",
                 sub_question=record["sub"],
                 spans=tuple(reading.span(found[i]["source_id"], found[i]["start"], found[i]["end"]) for i in group),

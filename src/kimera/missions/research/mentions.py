@@ -250,6 +250,10 @@ def _names(text: str, taken: list[Mention]) -> Iterator[Mention]:
             run = []
         if inside:
             continue
+        if run and word[0].isupper() and word.lower() in STOP and word not in {"I", "A"}:
+            yield from _named(text, run)  # a title in capitals: "The Company To Acquire ..."
+            run = []
+            continue
         if _is_capital(word) or (run and word in _JOINERS) or _numeral(text, run, word, end):
             run.append((start, end))
         elif run:

@@ -27,7 +27,11 @@ _PLACE = re.compile(
     r"\bwhere\b|\blocation\b|\b(?:what|which)\s+(?:city|country|state|place|town|venue|stadium|region)\b", re.I
 )
 _NAME = re.compile(r"\b(?:who|whom|whose)\b", re.I)
-_WHICH = re.compile(r"\b(?:which|what)\b", re.I)
+_WHICH = re.compile(
+    r"\bwhich\b|\bwhat\s+(?:is|was)\s+the\s+(?:\w+\s+){1,3}(?:of|for)\b|"
+    r"\bwhat\s+(?!do|does|did|is|are|was|were|has|have|had|can|could|should|will|would|happen\w*|makes?|about|kind)\w+\s+\w+",
+    re.I,
+)
 _BOOLEAN = re.compile(r"^\s*(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should)\b", re.I)
 _MANY = re.compile(
     r"\b(?:which|what)\s+(?:\w+\s+)?(?:factors|things|reasons|causes|effects|steps|ways|risks|benefits|differences|"

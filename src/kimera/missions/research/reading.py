@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from kimera.knowledge.contracts import Document, Library, Passage, Source, Span
 from kimera.knowledge.sentences import split
-from kimera.missions.research.mentions import strip_dateline
+from kimera.missions.research.mentions import find_mentions, strip_dateline
 from kimera.missions.research.words import lexical_share
 from kimera.missions.research.worth import may_be_claim
 from kimera.missions.track import TrackContext
@@ -43,6 +43,7 @@ class Line:
     end: int
     heading: str
     text: str
+    dated: str | None = None
 
 
 class Reading:
@@ -54,6 +55,7 @@ class Reading:
         self._texts: dict[str, str] = {}
         self._documents = {document.source_id: document for document in self.library.documents}
         self._sources = {source.id: source for source in self.library.sources}
+        self._passages = {passage.number: passage for passage in self.library.passages}
         self._segment: Segment | None = None
 
     def __enter__(self) -> Reading:
@@ -72,6 +74,10 @@ class Reading:
     def document(self, source_id: str) -> Document:
         """Return the document of a source."""
         return self._documents[source_id]
+
+    def passage(self, number: int) -> Passage:
+        """Return the passage with this number."""
+        return self._passages[number]
 
     def text(self, source_id: str) -> str:
         """Return the text of a document; read once per phase."""
@@ -99,15 +105,14 @@ class Reading:
 
     def find(self, query: str, k: int) -> list[Passage]:
         """Return up to ``k`` passages, best first, each followed by its near-duplicates: these may disagree."""
-        by_number = {passage.number: passage for passage in self.library.passages}
-        affordable = SECONDS_PER_PASSAGE * len(by_number) <= DENSE_SHARE * self._context.options.deadline
+        affordable = SECONDS_PER_PASSAGE * len(self._passages) <= DENSE_SHARE * self._context.options.deadline
         mode = "hybrid" if affordable or self.segment.dense_ready else "lexical"
         found: dict[int, Passage] = {}
         for hit in self.segment.search(query, k, mode=mode):  # type: ignore[arg-type]
-            first = by_number[hit.number].duplicate_of
+            first = self._passages[hit.number].duplicate_of
             kin = self._kin.get(hit.number if first is None else first, [hit.number])
             for number in [hit.number, *kin]:
-                found.setdefault(number, by_number[number])
+                found.setdefault(number, self._passages[number])
         return list(found.values())
 
     @cached_property
@@ -123,17 +128,19 @@ class Reading:
         text = self.text(passage.source_id)
         found: list[Line] = []
         before: tuple[int, int] | None = None
+        dated: str | None = None
         for first_character, last_character in split(text[passage.start : passage.end]):
             start, end = passage.start + first_character, passage.start + last_character
-            start += strip_dateline(text[start:end])
+            dateline = strip_dateline(text[start : passage.end])
+            dated = _dated(text[start : start + dateline]) or dated
+            start = min(start + dateline, end)
             quote = text[start:end]
             if may_be_claim(quote, passage.heading):
                 first = start
                 if before and _LEADING_PRONOUN.match(quote) and not text[before[1] : start].strip():
                     first = before[0]
-                found.append(
-                    Line(passage.source_id, passage.number, first, end, passage.heading, _flat(text[first:end]))
-                )
+                text_of = _flat(text[first:end])
+                found.append(Line(passage.source_id, passage.number, first, end, passage.heading, text_of, dated))
                 before = (start, end)
             else:
                 before = None
@@ -207,6 +214,11 @@ def series_of(name: str) -> str:
     """Return a file name without folder, date, version and words for age: equal for the vintages of one source."""
     plain = name.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0].lower()
     return " ".join(re.sub(r"[\W_]+", " ", _STAMP.sub(" ", re.sub(r"[_]+", " ", plain))).split())
+
+
+def _dated(dateline: str) -> str | None:
+    dates = [mention.value for mention in find_mentions(dateline) if len(mention.value) == 10]
+    return dates[0] if dates else None
 
 
 def _flat(text: str) -> str:

@@ -53,12 +53,14 @@ NUMBER_WORDS = {
     "dozen": 12.0,
 }
 
+_ABBREVIATION = re.compile(r"\b(?:[^\W\d_]\.){2,}")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
 def words(text: str) -> list[str]:
-    """Return the words of ``text`` in lower case, accents kept, possessive endings removed."""
-    return [re.sub(r"['’]s?$", "", word) for word in _WORD.findall(text.lower())]
+    """Return the words of ``text`` in lower case, accents kept, possessive endings and the points of U.S. removed."""
+    plain = _ABBREVIATION.sub(lambda match: match.group().replace(".", ""), text.lower())
+    return [re.sub(r"['’]s?$", "", word) for word in _WORD.findall(plain)]
 
 
 def fold(text: str) -> str:

@@ -73,13 +73,13 @@ def _status(view: View) -> Iterator[str]:
 def change_text(change: ReportChange) -> str:
     """Return what changed between two versions in words."""
     parts = [
-        f"{len(names)} {what}"
-        for names, what in (
-            (change.added, "claims added"),
-            (change.withdrawn, "withdrawn"),
-            (change.changed, "changed"),
-            (change.conflicts_opened, "conflicts opened"),
-            (change.conflicts_resolved, "conflicts resolved"),
+        f"{len(names)} {noun}{'' if len(names) == 1 or not noun else 's'} {what}".replace("  ", " ")
+        for names, noun, what in (
+            (change.added, "claim", "added"),
+            (change.withdrawn, "", "withdrawn"),
+            (change.changed, "", "changed"),
+            (change.conflicts_opened, "conflict", "opened"),
+            (change.conflicts_resolved, "conflict", "resolved"),
         )
         if names
     ]

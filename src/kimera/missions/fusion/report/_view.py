@@ -305,14 +305,17 @@ def _quote(span: Span, sources: Mapping[str, Source], around: Mapping[str, str])
 
 def _before(text: str, start: int) -> str:
     piece = text[max(0, start - CONTEXT_CHARACTERS) : start]
-    if start > CONTEXT_CHARACTERS:
+    _, paragraph, last = piece.rpartition("\n\n")
+    if paragraph:
+        piece = last
+    elif start > CONTEXT_CHARACTERS:
         piece = "…" + piece.partition(" ")[2]
     return visible(one_line(piece))
 
 
 def _after(text: str, end: int) -> str:
-    piece = text[end : end + CONTEXT_CHARACTERS]
-    if end + CONTEXT_CHARACTERS < len(text):
+    piece, paragraph, _ = text[end : end + CONTEXT_CHARACTERS].partition("\n\n")
+    if not paragraph and end + CONTEXT_CHARACTERS < len(text):
         piece = piece.rpartition(" ")[0] + "…"
     return visible(one_line(piece))
 

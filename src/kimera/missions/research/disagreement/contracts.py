@@ -14,7 +14,7 @@ class Statement:
     """One sentence with where it comes from.
 
     ``series`` names the row of vintages its source belongs to (equal for report-2019 and report-2023), ``dated`` the
-    date of the source, ``heading`` what stands above the sentence.
+    date of the source, ``heading`` what stands above the sentence, ``context`` the title and the words before it.
     """
 
     text: str
@@ -24,6 +24,7 @@ class Statement:
     series: str | None = None
     archived: bool = False
     relevance: float = 0.0
+    context: str = ""
 
 
 @dataclass(frozen=True)

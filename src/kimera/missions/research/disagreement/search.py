@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from kimera.missions.research.disagreement.contracts import Disagreement, Side, Statement
 from kimera.missions.research.disagreement.frames import Sentence, Slot, differ, differing_slots, read_sentence
-from kimera.missions.research.mentions import Kind, Mention, same_value
+from kimera.missions.research.disagreement.roles import Asserted, anchored, asserted, opposed
+from kimera.missions.research.mentions import Kind, Mention, same_value, strip_dateline
 from kimera.missions.research.question import Question, read_question
 
 __all__ = ["Pair", "find_disagreements"]
@@ -28,6 +29,7 @@ _RELATION = re.compile(
     r"director|author|founder|chief executive|ceo|chair|president|minister|winner|champion|owner|manufacturer)\b",
     re.I,
 )
+_IN_YEAR = re.compile(r"\b(?:in|on|since|from|during)\s+(?:\w+\s+){0,2}(?:\d{1,2},\s+)?(?:1\d|20)\d\d\b", re.I)
 _LABEL = re.compile(
     r"\b(?:table|figure|fig|section|chapter|stage|round|page|step|part|version|appendix|equation|eq|no|number|item|"
     r"question|group|level|grade|class|type|phase|day|week|lot|unit|room|article|volume|issue|line|row)\.?\s*$",
@@ -50,7 +52,7 @@ def find_disagreements(question: str, statements: Sequence[Statement]) -> list[D
     asked = read_question(question)
     order = sorted(range(len(statements)), key=lambda i: (-statements[i].relevance, i))[:LIMIT]
     read = {index: read_sentence(statements[index].text) for index in order}
-    pairs = list(_framed(asked, statements, read))
+    pairs = [*_framed(asked, statements, read), *_answering(asked, statements, read)]
     return [_disagreement(statements, group) for group in _grouped(pairs)]
 
 
@@ -64,10 +66,50 @@ def _framed(asked: Question, statements: Sequence[Statement], read: dict[int, Se
             continue  # nothing differs, or several things do: not comparable
         slot = open_slots[0]
         same_source = statements[one].source_id == statements[other].source_id
-        if same_source and slot.kind != asked.asks:
-            continue  # one document that repeats a frame is usually a list
+        if slot.kind != asked.asks and (same_source or asked.factoid):
+            continue  # one document that repeats a frame is usually a list; a question for a date is not about counts
         if _comparable(asked, slot, read[one], read[other]):
             yield Pair(one, other, slot.one, slot.other)
+
+
+def _answering(asked: Question, statements: Sequence[Statement], read: dict[int, Sentence]) -> Iterator[Pair]:
+    """Yield pairs in other words: sentences of different sources that answer plainly and differently."""
+    if not asked.factoid:
+        return
+    plain: dict[int, Asserted] = {}
+    for index in sorted(read):
+        statement = statements[index]
+        text = statement.text[strip_dateline(statement.text) :]
+        year = statement.dated.year if statement.dated else None
+        if anchored(asked, text, year, f"{statement.heading}. {statement.context}"):
+            plain[index] = asserted(asked, text)
+    for one, other in itertools.combinations(plain, 2):
+        if statements[one].source_id == statements[other].source_id:
+            continue
+        if not asked.dates and asked.asks != "date" and _other_years(read, statements, one, other):
+            continue
+        for first, second in opposed(plain[one], plain[other]):
+            if asked.asks != "number" or (first.unit == second.unit and not first.hedged and not second.hedged):
+                yield Pair(one, other, first, second)
+
+
+def _other_years(read: dict[int, Sentence], statements: Sequence[Statement], one: int, other: int) -> bool:
+    """Return whether two statements speak of different times: years that they name, or else the year they are from.
+
+    The year a text is from counts only against an event that the other text sets in a year ("In 1981 ...").
+    """
+    first, second = _years(read[one]), _years(read[other])
+    if first and second:
+        return not first & second
+    for years, placed, bare in ((first, one, other), (second, other, one)):
+        dated = statements[bare].dated
+        if years and dated and str(dated.year) not in years and _IN_YEAR.search(statements[placed].text):
+            return True
+    return False
+
+
+def _years(sentence: Sentence) -> set[str]:
+    return {m.value[:4] for m in sentence.mentions if m.kind == "date" and m.value[0] != "-"}
 
 
 def _one_pair(slots: list[Slot]) -> bool:
