@@ -110,7 +110,7 @@ def _verify_mission(home: Home, mission: str, folder: Path | None, version: int 
 def _verify_file(home: Home, place: Path, folder: Path | None, allow_code: bool) -> Any:
     from kimera.missions.verify import verify_file
 
-    return verify_file(place, folder=folder, blobs_dir=home.path / "blobs", allow_code=allow_code)
+    return verify_file(place, folder=folder, blobs=home.blobs, allow_code=allow_code)
 
 
 def show_verification(verification: Any) -> None:
