@@ -217,7 +217,7 @@ def retry_command(mission: str, track: Any, out: Path | None, no_wait: bool, as_
         mission_id = find(home, mission)
         row = control.get(home, mission_id)
         failed = [name for name, status in row.track_status.items() if status == "failed"]
-        wanted = [track] if track else failed
+        wanted: list[Any] = [track] if track else failed
         if not wanted:
             raise ValidationError("No track of this mission failed; name one with --track to run it again.", "track")
         for name in wanted:

@@ -21,13 +21,12 @@ Finding = tuple[str, str, str]  # subject, ok | note | bad, words
 
 
 @click.command("worker")
-@click.option("--missions", type=click.IntRange(1, 64), help="Missions at once; default: KIMERA_WORKERS.")
-@click.option("--until-idle", is_flag=True, help="End when the queue is empty.")
+@click.option("--until-idle", is_flag=True, help="End when no mission is left to work on.")
 @json_option
-def worker_command(missions: int | None, until_idle: bool, as_json: bool) -> int:
-    """Execute queued missions until told to stop (SIGTERM or Ctrl-C: finish the step in hand, then end).
+def worker_command(until_idle: bool, as_json: bool) -> int:
+    """Execute queued missions until told to stop (SIGTERM or Ctrl-C: steps under way are given back).
 
-    With KIMERA_DATABASE_URL=postgresql://... any number of workers share one queue; each needs its own KIMERA_WORKER.
+    KIMERA_WORKERS says how many missions at once. With KIMERA_DATABASE_URL=postgresql://... any number of workers share one queue; each needs its own KIMERA_WORKER.
     """
     from kimera.missions import control
 
@@ -38,7 +37,11 @@ def worker_command(missions: int | None, until_idle: bool, as_json: bool) -> int
             click.echo(text, err=True)
 
     with control.open_home(load_settings()) as home, polite_stop(say) as stop:
-        control.work(home, stop=stop, missions=missions, until_idle=until_idle, notice=say)
+
+        def idle() -> bool:
+            return until_idle and all(row.ended for row in control.missions(home, limit=10_000))
+
+        control.work(home, stop, notice=say, until=idle)
     return EXIT_OK
 
 
