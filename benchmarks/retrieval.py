@@ -58,13 +58,14 @@ def scifact(folder: Path, blobs: Blobs, encoder: MiniLM | None, limit: int | Non
     with segment:
         for name, search in _searches(segment, encoder, 10):
             result[name] = _score(relevant, documents, search, lambda found, gold: {"ndcg@10": ndcg(found, gold, 10)})
+        result["gate_open"] = sum(segment.gate(question).used for question, _ in relevant)
         sentences = {str(d["doc_id"]): d["sentences"] for d in corpus}
         result["evidence"] = _evidence(segment, claims, sentences)
     return result
 
 
 def hotpotqa(folder: Path, blobs: Blobs, encoder: MiniLM | None, limit: int | None) -> Result:
-    """Score recall of the supporting titles among the first 2 and 5, plain and with the graph's gate."""
+    """Score recall of the supporting titles among the first 2, 5 and 10, plain and with the graph's gate."""
     (corpus_path,) = folder.glob("*corpus*.json")
     (questions_path,) = (p for p in folder.glob("*.json") if p != corpus_path)
     corpus = json.loads(corpus_path.read_text("utf-8"))
@@ -75,8 +76,9 @@ def hotpotqa(folder: Path, blobs: Blobs, encoder: MiniLM | None, limit: int | No
     with segment:
         for name, search in _searches(segment, encoder, 10):
             result[name] = _score(
-                asked, documents, search, lambda found, gold: {f"r@{k}": recall(found, gold, k) for k in (2, 5)}
+                asked, documents, search, lambda found, gold: {f"r@{k}": recall(found, gold, k) for k in (2, 5, 10)}
             )
+        result["gate_open"] = sum(segment.gate(question).used for question, _ in asked)
     return result
 
 
