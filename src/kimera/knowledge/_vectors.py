@@ -38,7 +38,10 @@ class Dense:
 
     def search(self, question: Vectors, k: int) -> tuple[list[float], list[int]]:
         """Return each passage's cosine with a unit vector, and the rows of the ``k`` nearest, ties by row."""
-        nearest = np.maximum.reduceat(self.matrix @ question, self.starts).astype(np.float64)
+        # Row by row instead of one product: as fast, the same on any number of cores, and without BLAS threads, which
+        # wait 15 ms for each other on a busy machine.
+        windows = np.vecdot(self.matrix, question)
+        nearest = np.maximum.reduceat(windows, self.starts).astype(np.float64)
         # Rounded, so that the order of passages does not hang on the last bit of a float.
         cosines = np.round(nearest, 6)
         return cosines.tolist(), np.argsort(-cosines, kind="stable")[:k].tolist()
