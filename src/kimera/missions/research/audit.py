@@ -58,6 +58,7 @@ def _statement(reading: Reading, record: Record) -> Statement:
         archived=source.archived,
         relevance=record["score"],
         context=_before(reading, record),
+        title=reading.document(record["source_id"]).title,
     )
 
 
@@ -181,6 +182,8 @@ def conflicts_of(
     conflicts: list[Conflict] = []
     for disagreement in disagreements:
         sides = [[claim_of[i] for i in side.statements if i in claim_of] for side in disagreement.sides]
+        if disagreement.current is not None:
+            sides[disagreement.current] = sides[disagreement.current][:1]  # the others of this side agree with it
         claims = tuple(dict.fromkeys(claim for side in sides for claim in side))
         if len(claims) < 2 or not all(sides):
             continue
@@ -217,12 +220,15 @@ def covered(subs: Sequence[SubQuestion], claims: Sequence[TextClaim]) -> list[Su
     return result
 
 
-def gaps_of(reading: Reading, subs: Sequence[SubQuestion]) -> list[Gap]:
-    """Return what stays open: sub-questions without enough evidence and documents that could not be read."""
+def gaps_of(reading: Reading, subs: Sequence[SubQuestion], own: int) -> list[Gap]:
+    """Return what stays open: parts of the question without enough evidence, documents that could not be read.
+
+    The first ``own`` sub-questions are the question's own; topics that were only added by the plan open no gap.
+    """
     gaps = [
         Gap(kind="uncovered", text=f"The documents say too little about: {sub.text}")
-        for sub in subs
-        if sub.coverage < COVERED and not (sub.claims and sub.coverage >= COVERED / 2)
+        for sub in subs[:own]
+        if sub.coverage < COVERED
     ]
     for source in reading.library.sources:
         if source.kind in {"document", "image", "other"} and source.status != "read":

@@ -156,6 +156,32 @@ def test_percent_and_share_are_one_dimension(share: float, text: str) -> None:
     assert [("n_share", "t_probe")] == [agreement.claims for agreement in outcome.agreements]
 
 
+@pytest.mark.parametrize(
+    "about",
+    [
+        About(attribute="mean mean_body_mass_g", unit="g"),
+        About(attribute="mean body_mass_g", unit="g", scope={"nests": "28"}),
+        About(attribute="mean body_mass_g", unit="g", scope={"year": "2007"}),
+    ],
+    ids=["a mean of means", "a group named by a number", "another year"],
+)
+def test_values_that_only_look_alike_are_not_set_against_a_sentence(about: About) -> None:
+    """Promise: an aggregate of aggregates, a numbered group and a single year never contradict an overall figure."""
+    claim = packages.number_claim("odd", "The value is 3,688.4 g.", 3688.4, packages.MEAN, (), unit="g", about=about)
+    outcome = fused(
+        sentence("The mean body mass of the penguins is 4,200 g."), packages.analysis(claims=(claim,), charts=())
+    )
+    assert ((), ()) == (outcome.conflicts, outcome.agreements)
+
+
+def test_a_sentence_that_two_tables_contradict_is_one_conflict() -> None:
+    """Promise: one row for one stale sentence, with every computed value beside it."""
+    twice = [c.model_copy(update={"id": f"n_mean{i}"}) for i, c in enumerate([packages.analysis().claims[1]] * 2)]
+    text = "The mean body mass of the penguins is 4,900 g."
+    (conflict,) = fused(sentence(text), packages.analysis(claims=twice, charts=())).conflicts
+    assert ("t_probe", "n_mean0", "n_mean1") == conflict.claims
+
+
 def test_a_conflict_of_the_research_track_is_joined_not_doubled() -> None:
     """Promise: a table that sides with one document joins that document's conflict, under its id."""
     given = Conflict(
@@ -164,6 +190,24 @@ def test_a_conflict_of_the_research_track_is_joined_not_doubled() -> None:
     outcome = fused(packages.research(conflicts=(given,)), packages.analysis())
     (conflict,) = outcome.conflicts
     assert ("k_given", ("t_mean", "t_old", "n_mean")) == (conflict.id, conflict.claims)
+
+
+def test_tables_part_what_documents_only_seem_to_dispute() -> None:
+    """Promise: sides that meet values of different groups are not in conflict; the stale side of each still is."""
+    texts = {
+        "a": ("Gentoo penguins have a mean body mass of 5,076 g.", packages.GUIDE_ID),
+        "b": ("Adelie penguins have a mean body mass of 3,701 g.", packages.GUIDE_ID),
+        "c": ("Adelie penguins have a mean body mass of 3,500 g.", packages.HANDBOOK_ID),
+    }
+    claims = tuple(packages.text_claim(name, text, text, source) for name, (text, source) in texts.items())
+    given = Conflict(id="k_all", kind="numeric", claims=("t_a", "t_b", "t_c"), text="Three values.")
+    outcome = fused(packages.research(claims=claims, conflicts=(given,), sub_questions=()), packages.analysis())
+    (conflict,) = outcome.conflicts
+    assert ("temporal", ("t_b", "t_c", "n_adelie"), "t_b") == (conflict.kind, conflict.claims, conflict.current)
+    assert ("t_a", "t_b") in [item.claims for item in outcome.not_comparable]
+    tau = outcome.claim("t_b").tau
+    assert tau is not None
+    assert "TRACK_CONFLICT" not in tau.caps
 
 
 def test_two_vintages_of_a_table_are_compared() -> None:
@@ -205,6 +249,16 @@ def test_the_answer_opens_with_the_answer_and_never_with_an_old_figure() -> None
     assert 1 <= len(outcome.summary) <= 5
     older = [finding for finding in outcome.summary if finding.claims[0] == "t_old"]
     assert all(finding.text.startswith("An older source differs") for finding in older)
+
+
+def test_without_a_direct_answer_both_tracks_open_the_report() -> None:
+    """Promise: computed and quoted findings take turns when no claim is an answer; a computed answer leads."""
+    plain = tuple(c.model_copy(update={"role": "finding"}) for c in packages.analysis().claims)
+    kinds = [f.claims[0][0] for f in fused(packages.research(), packages.analysis(claims=plain)).summary[:4]]
+    assert ["n", "t", "n", "t"] == kinds
+    quoted = tuple(c.model_copy(update={"role": "answer"}) for c in packages.research().claims[:3])
+    opening = fused(packages.research(claims=quoted), packages.analysis()).summary[0]
+    assert "n_flipper" == opening.claims[0]
 
 
 def test_every_claim_is_in_the_report() -> None:
