@@ -26,7 +26,8 @@ Finding = tuple[str, str, str]  # subject, ok | note | bad, words
 def worker_command(until_idle: bool, as_json: bool) -> int:
     """Execute queued missions until told to stop (SIGTERM or Ctrl-C: steps under way are given back).
 
-    KIMERA_WORKERS says how many missions at once. With KIMERA_DATABASE_URL=postgresql://... any number of workers share one queue; each needs its own KIMERA_WORKER.
+    KIMERA_WORKERS says how many missions at once. With KIMERA_DATABASE_URL=postgresql://... any number of workers
+    share one queue; each needs its own KIMERA_WORKER.
     """
     from kimera.missions import control
 
