@@ -6,6 +6,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ APPLICATION_ID = 0x4B534547  # "KSEG"
 SEGMENT_VERSION = 1
 TITLE_WEIGHT, HEADING_WEIGHT, BODY_WEIGHT = 2.0, 2.0, 1.0
 QUERY_TERMS = 64  # a longer question keeps its rarest words
+_WORDS_READ = 2_000  # distinct words read of a question
 
 _PRAGMAS = (
     "PRAGMA page_size = 4096",
@@ -36,6 +38,7 @@ _OPTIMIZE = "INSERT INTO terms(terms) VALUES ('optimize')"
 _SEARCH = """SELECT rowid, -bm25(terms, ?, ?, ?) AS score FROM terms
     WHERE terms MATCH ? ORDER BY score DESC, rowid LIMIT ?"""
 _ROWS = "SELECT number, source_id, title, heading, body FROM passage ORDER BY number"
+_SAMPLE = "SELECT number, source_id, title, heading, body FROM passage WHERE number % ? = 0 ORDER BY number"
 _NUMBERS = "SELECT number FROM passage ORDER BY number"
 _COUNT = "SELECT count(*) FROM passage"
 _VOCABULARY = "CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, 'terms', 'row')"
@@ -101,8 +104,8 @@ def write_segment(target: Path, rows: Iterable[Row]) -> None:
 
 
 def content_words(text: str) -> list[str]:
-    """Return the distinct lower-case words of ``text`` in order, without stop words unless nothing else is left."""
-    words = list(dict.fromkeys(_WORD.findall(text.lower())))
+    """Return the first 2,000 distinct lower-case words in order, without stop words unless nothing else is left."""
+    words = list(islice(dict.fromkeys(_WORD.findall(text.lower())), _WORDS_READ))
     return [word for word in words if word not in STOP_WORDS] or words
 
 
@@ -158,6 +161,11 @@ class TermIndex:
         """Return every passage in ascending order of number."""
         with self._lock:
             return [Row(*row) for row in self._file.execute(_ROWS)]
+
+    def sample(self, size: int) -> list[Row]:
+        """Return about ``size`` evenly spaced passages, all of them if there are fewer."""
+        with self._lock:
+            return [Row(*row) for row in self._file.execute(_SAMPLE, (max(1, self.count // size),))]
 
     def frequency(self, term: str) -> int:
         """Return in how many passages a stemmed term occurs."""

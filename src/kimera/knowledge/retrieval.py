@@ -13,11 +13,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from kimera.knowledge._fts import Row, TermIndex, content_words
+from kimera.knowledge.graph import SAMPLE, GateDecision, decide, name_density
 from kimera.llm.embeddings import Encoder, Vectors
 
 if TYPE_CHECKING:
+    from kimera.knowledge._pagerank import EntityGraph
     from kimera.knowledge._vectors import Dense
-    from kimera.knowledge.graph import EntityGraph, GateDecision
 
 __all__ = ["Hit", "Mode", "Segment"]
 
@@ -106,11 +107,7 @@ class Segment:
 
     def gate(self, query: str) -> GateDecision:
         """Return whether the entity graph re-ranks this question, and why; logged at debug level."""
-        from kimera.knowledge.graph import decide, name_density
-
-        if self._density is None:
-            self._density = name_density(self._rows()) if self._numbers else 0.0
-        decision = decide(query, len(self._numbers), self._density)
+        decision = decide(query, len(self._numbers), self._name_density)
         _log.debug("graph gate %s: %s", "open" if decision.used else "shut", decision.reason)
         return decision
 
@@ -165,12 +162,17 @@ class Segment:
         ]
 
     def _carried(self, query: str, scores: dict[int, float]) -> list[tuple[int, float]]:
-        from kimera.knowledge.graph import EntityGraph, carry
+        from kimera.knowledge._pagerank import EntityGraph, carry
 
         with self._lock:
             if self._graph is None:
                 self._graph = EntityGraph(self._rows())
         return carry(self._graph, scores, query)
+
+    def _name_density(self) -> float:
+        if self._density is None:
+            self._density = name_density(self._terms.sample(SAMPLE)) if self._terms else 0.0
+        return self._density
 
     def _rows(self) -> list[Row]:
         assert self._terms is not None

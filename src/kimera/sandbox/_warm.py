@@ -130,15 +130,13 @@ class WarmWorker:
             self.close()
 
     def close(self) -> None:
-        """End the worker and everything below it, and remove its scratch folder."""
+        """End the worker and everything below it at once, and remove its scratch folder."""
         with suppress(OSError):
             self._channel.close()
-        try:
-            self._process.wait(0.5 if self.is_ready else 0)  # it ends by itself when its pipe ends
-        except subprocess.TimeoutExpired:
+        if self.alive:
             below = _processes.descendants(self._process.pid)
             _processes.kill([self._process.pid, *below])
-            self._process.wait()
+        self._process.wait()
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _log(self) -> str:

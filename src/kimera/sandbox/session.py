@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from kimera.errors import SandboxError, ValidationError
-from kimera.sandbox._strict_json import parse
 from kimera.sandbox._warm import WarmWorker, WorkerLost
 from kimera.sandbox.contracts import Job, JobResult, Level, Limits
+from kimera.sandbox.strict_json import parse
 from kimera.settings import load_settings
 
 __all__ = ["Session", "run"]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from tests.unit.knowledge.corpus import TEXTS, WordEncoder, library
 
+from kimera.knowledge._fts import Row
+from kimera.knowledge._vectors import windows_of
 from kimera.knowledge.index import open_segment
 from kimera.storage import Blobs
 
@@ -78,3 +82,26 @@ def test_ranking_no_sentences_gives_no_scores(blobs: Blobs) -> None:
     """Promise: an empty list stays empty."""
     with open_segment(blobs, library(blobs), WordEncoder()) as segment:
         assert [] == segment.rank_sentences("frog", [])
+
+
+def test_threads_share_a_segment(blobs: Blobs) -> None:
+    """Promise: eight threads searching one segment at once all get the answers of a single one."""
+    questions = [text for text in TEXTS for _ in range(8)]
+    with open_segment(blobs, library(blobs), WordEncoder()) as segment:
+        expected = [(segment.search(q), segment.rank_sentences(q, TEXTS)) for q in questions]
+    with open_segment(blobs, library(blobs), WordEncoder()) as segment, ThreadPoolExecutor(8) as pool:
+        assert expected == list(pool.map(lambda q: (segment.search(q), segment.rank_sentences(q, TEXTS)), questions))
+
+
+def test_a_long_passage_is_found_by_what_its_end_says(blobs: Blobs) -> None:
+    """Promise: a passage has windows of whole sentences, like in size, and is as near as its nearest one."""
+    filler = [f"Line {n} tells of the quiet harbour and its many idle boats." for n in range(60)]
+    row = Row(0, "s", "Harbour", "North", " ".join([*filler, "A comet passed."]))
+    windows = windows_of(row)
+    assert len(windows) > 5
+    assert all(window.startswith("Harbour. North. ") for window in windows)
+    assert row.body == " ".join(window.removeprefix("Harbour. North. ") for window in windows)
+    sizes = [len(window.split()) for window in windows]
+    assert max(sizes) - min(sizes) <= 2 * len(filler[0].split())
+    with open_segment(blobs, library(blobs, [row.body, " ".join(filler)]), WordEncoder()) as segment:
+        assert 0 == segment.search("a comet passed", mode="dense")[0].number

@@ -223,6 +223,7 @@ def test_closing_leaves_no_process_and_no_file() -> None:
     assert not worker.scratch.exists()
 
 
+@pytest.mark.slow
 def test_fifty_jobs_leak_nothing(session: Session, parquet: Path) -> None:
     """Promise: descriptors, processes and scratch files are as before after fifty jobs."""
     session.run("result = 1")

@@ -136,7 +136,8 @@ def line(
     _check(points, [v for point in points for v in point], most=MOST_POINTS, same=False)
     if x_names is not None and len(x_names) != len(points):
         raise ValidationError("There must be one name per point.", "x_names")
-    names = x_names or [_number(x) for x, _ in points]
+    years = _are_years(points)
+    names = x_names or [f"{x:.0f}" if years else _number(x) for x, _ in points]
     ordered = sorted(zip(points, names, strict=True), key=lambda pair: pair[0])
     plane = _Plane([p for p, _ in ordered], named=[(p[0], str(n)) for p, n in ordered] if x_names is not None else None)
     path = " ".join(f"{plane.x(x):.1f},{plane.y(y):.1f}" for (x, y), _ in ordered)
@@ -186,6 +187,10 @@ def _check(items: Sequence[Any], values: Sequence[Any], *, most: int, same: bool
         raise ValidationError("There must be one value per label.", "values")
     if any(isinstance(v, float | int) and not math.isfinite(v) for v in values):
         raise ValidationError("A chart shows finite numbers only.", "values")
+
+
+def _are_years(points: Sequence[tuple[float, float]]) -> bool:
+    return all(float(x).is_integer() and 1500 <= x <= 2200 for x, _ in points)
 
 
 def _trend(plane: _Plane, points: Sequence[tuple[float, float]], trend: tuple[float, float]) -> str:
@@ -240,7 +245,7 @@ class _Plane:
     def __init__(self, points: Sequence[tuple[float, float]], named: Sequence[tuple[float, str]] | None = None) -> None:
         self.x_low, self.x_high, ticks = _scale([x for x, _ in points])
         self.y_low, self.y_high, self.y_ticks = _scale([y for _, y in points])
-        years = all(float(x).is_integer() and 1500 <= x <= 2200 for x, _ in points)
+        years = _are_years(points)
         self.x_ticks = [(tick, f"{tick:.0f}" if years else _number(tick)) for tick in ticks]
         if named is not None:
             step = max(1, math.ceil(len(named) / 8))
@@ -312,9 +317,10 @@ def _encoding(x_title: str, y_title: str, x_type: str) -> dict[str, Any]:
 
 
 def _padded(low: float, high: float) -> tuple[float, float]:
-    if low < high:
+    size = max(abs(low), abs(high))
+    if high - low > max(size * 1e-9, 1e-30):  # closer together is one place on any axis
         return low, high
-    reach = abs(low) * 0.1 or 1.0
+    reach = size * 0.1 if size > 1e-30 else 1.0
     return low - reach, high + reach
 
 
@@ -327,7 +333,7 @@ def _scale(values: Sequence[float]) -> tuple[float, float, list[float]]:
     if all(float(value).is_integer() for value in values):
         step = max(step, 1.0)  # half a year or half a visitor is no place for a tick
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    ticks = [round(number * step, 12) for number in range(first, last + 1)]
+    ticks = [round(number * step, 12 - math.floor(math.log10(step))) for number in range(first, last + 1)]
 
     return ticks[0], ticks[-1], ticks
 

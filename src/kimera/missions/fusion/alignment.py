@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from kimera.knowledge.contracts import Library
 from kimera.missions.contracts import (
@@ -60,20 +61,9 @@ def align(
     computations = {c.id: c for c in analysis.computations} if analysis else {}
     topics = {c.id: topic_of(c, computations.get(c.computation_id), library) for c in numbers}
     statements = {c.id: read_statement(c, library) for c in texts}
-    scopes = known_scopes(library, numbers)
-    matches = [
-        match
-        for text in texts
-        if statements[text.id].quantities
-        for number in numbers
-        if (match := _compare(text, number, statements[text.id], topics[number.id], scopes)) is not None
-    ]
+    matches = _matches(texts, numbers, statements, topics, known_scopes(library, numbers))
     agreements = _agreements(matches) + _corroborated(numbers, topics, computations, library)
-    found = [
-        _conflict(m, statements[m.text.id], topics[m.number.id])
-        for m in matches
-        if m.verdict == "different" and not _settled(m, matches)
-    ]
+    found = _conflicts(matches, statements, topics)
     conflicts = _merged(
         research.conflicts if research else (), [*found, *_vintages(numbers, topics, library)], agreements
     )
@@ -104,9 +94,28 @@ def _claims(
     return [*(research.claims if research else ()), *(analysis.claims if analysis else ())]
 
 
+def _matches(
+    texts: Sequence[TextClaim],
+    numbers: Sequence[NumberClaim],
+    statements: dict[str, Statement],
+    topics: dict[str, Topic],
+    scopes: Scopes,
+) -> list[_Match]:
+    by_words: dict[frozenset[str], list[NumberClaim]] = {}
+    for number in numbers:
+        if topics[number.id].words and not isinstance(number.value, bool | str):
+            by_words.setdefault(topics[number.id].words, []).append(number)
+    found = []
+    for text in texts:
+        statement = statements[text.id]
+        for words, group in by_words.items() if statement.quantities else ():
+            if words <= statement.words:
+                pairs = (_compare(text, number, statement, topics[number.id], scopes) for number in group)
+                found += [match for match in pairs if match is not None]
+    return found
+
+
 def _compare(text: TextClaim, number: NumberClaim, statement: Statement, topic: Topic, scopes: Scopes) -> _Match | None:
-    if isinstance(number.value, bool | str) or not topic.words or not topic.words <= statement.words:
-        return None
     value = float(number.value)
     stated = [q for q in statement.quantities if _fits(q, value, statement, topic)]
     if not stated:
@@ -114,7 +123,7 @@ def _compare(text: TextClaim, number: NumberClaim, statement: Statement, topic: 
     same = next((q for q in stated if agree(q, value, topic.unit)), None)
     reason = _apart(statement, topic, scopes)
     if reason is not None:
-        return _Match(text, number, reason, stated[0])
+        return _Match(text, number, reason, stated[0]) if _named(statement, topic, stated[0]) else None
     crowded = len(stated) > 1
     if same is not None and not (crowded and not same.unit and abs(value) < SMALL):
         return _Match(text, number, "same", same)
@@ -146,7 +155,7 @@ def _named(statement: Statement, topic: Topic, stated: Quantity) -> bool:
 def _apart(statement: Statement, topic: Topic, scopes: Scopes) -> str | None:
     """Return why two statements speak of different things, or None."""
     mentioned = statement.words & scopes.categories - topic.words
-    if topic.scope - statement.words or mentioned - topic.scope:
+    if topic.scope - statement.words or mentioned - topic.scope or topic.figures - statement.figures:
         return "They speak of different groups."
     if topic.entity and statement.entity and not topic.entity & statement.entity and not topic.entity & statement.words:
         return "They speak of different things."
@@ -159,11 +168,6 @@ def _apart(statement: Statement, topic: Topic, scopes: Scopes) -> str | None:
     if (topic.period and topic.period != statement.years) or (not topic.period and covered):
         return "They speak of different periods."
     return None
-
-
-def _settled(match: _Match, matches: Sequence[_Match]) -> bool:
-    """Return whether the sentence agrees with another computed value, so that this one is not its counterpart."""
-    return any(other.text.id == match.text.id and other.verdict == "same" for other in matches)
 
 
 def _agreements(matches: Sequence[_Match]) -> list[Agreement]:
@@ -181,34 +185,47 @@ def _agreements(matches: Sequence[_Match]) -> list[Agreement]:
     return found
 
 
-def _conflict(match: _Match, statement: Statement, topic: Topic) -> Conflict:
-    text, number = match.text, match.number
-    stated = match.stated.text if match.stated else ""
-    newer = _newer(statement, topic)
-    current = {"text": text.id, "number": number.id, None: None}[newer]
-    reasons = {
-        "text": "The document is newer than the table, so its figure is taken as current.",
-        "number": "The document is older or archived, so the value computed from the newer table is taken as current.",
-        None: "Nothing tells which of the two is newer; both stand.",
-    }
+def _conflicts(matches: Sequence[_Match], statements: dict[str, Statement], topics: dict[str, Topic]) -> list[Conflict]:
+    """Return one conflict per sentence and verdict on age; a sentence that agrees with a value has found its own."""
+    settled = {match.text.id for match in matches if match.verdict == "same"}
+    groups: dict[tuple[str, str], list[_Match]] = {}
+    for match in matches:
+        if match.verdict == "different" and match.text.id not in settled:
+            newer = _newer(statements[match.text.id], topics[match.number.id])
+            groups.setdefault((match.text.id, newer), []).append(match)
+    return [_conflict(group, newer) for (_, newer), group in sorted(groups.items(), key=lambda item: item[0])]
+
+
+REASONS = {
+    "text": "The document is newer than the table, so its figure is taken as current.",
+    "number": "The document is older or archived, so the value computed from the newer table is taken as current.",
+    "": "Nothing tells which of the two is newer; both stand.",
+}
+
+
+def _conflict(group: Sequence[_Match], newer: str) -> Conflict:
+    text = group[0].text
+    numbers = sorted((match.number for match in group), key=lambda claim: (-claim.relevance, claim.id))
+    stated = group[0].stated.text if group[0].stated else ""
+    computed = " and ".join(dict.fromkeys(number_text(c.value, c.unit or c.about.unit) for c in numbers))
     kind: ConflictKind = "temporal" if newer else "numeric"
-    computed = number_text(number.value, number.unit or number.about.unit)
     return Conflict(
-        id=_conflict_id((text.id, number.id)),
+        id=_conflict_id((text.id, *(claim.id for claim in numbers))),
         kind=kind,
-        claims=(text.id, number.id),
+        claims=(text.id, *(claim.id for claim in numbers)),
         text=f"A document states “{stated}” where {computed} was computed.",
-        current=current,
-        reason=reasons[newer],
+        current={"text": text.id, "number": numbers[0].id}.get(newer),
+        reason=REASONS[newer],
     )
 
 
-def _newer(statement: Statement, topic: Topic) -> str | None:
+def _newer(statement: Statement, topic: Topic) -> str:
+    """Return which side is newer, "text" or "number"; "" when nothing tells."""
     if statement.archived != topic.archived:
         return "number" if statement.archived else "text"
     if statement.dated and topic.dated and statement.dated != topic.dated:
         return "text" if statement.dated > topic.dated else "number"
-    return None
+    return ""
 
 
 def _conflict_id(claims: Iterable[str]) -> str:
@@ -223,19 +240,20 @@ def _merged(given: Sequence[Conflict], found: Sequence[Conflict], agreements: Se
     allies = [set(agreement.claims) for agreement in agreements]
     merged = {conflict.id: conflict for conflict in given}
     for conflict in found:
-        text, number = conflict.claims
+        text, *computed = conflict.claims
         host = next(
             (
                 other
                 for other in merged.values()
-                if text in other.claims and any(number in group and group & set(other.claims) for group in allies)
+                if text in other.claims and any(group & set(computed) and group & set(other.claims) for group in allies)
             ),
             None,
         )
         if host is None:
             merged.setdefault(conflict.id, conflict)
-        elif number not in host.claims:
-            merged[host.id] = host.model_copy(update={"claims": (*host.claims, number)})
+        else:
+            claims = tuple(dict.fromkeys((*host.claims, *computed)))
+            merged[host.id] = host.model_copy(update={"claims": claims})
     return sorted(merged.values(), key=lambda conflict: conflict.id)
 
 
@@ -254,29 +272,24 @@ def _not_comparable(
     ]
 
 
-def _same_topic(left: Topic, right: Topic) -> bool:
-    return (left.statistic, left.words, left.scope, left.period) == (
-        right.statistic,
-        right.words,
-        right.scope,
-        right.period,
-    ) and bool(left.words)
-
-
 def _table_pairs(
     numbers: Sequence[NumberClaim], topics: dict[str, Topic], library: Library
 ) -> list[tuple[NumberClaim, NumberClaim]]:
     """Return pairs of computed claims on the same topic from two vintages of the same file."""
-    stems_of = {source.id: _series(source.name) for source in library.sources}
-    pairs = []
-    for position, left in enumerate(numbers):
-        for right in numbers[position + 1 :]:
-            one, two = topics[left.id], topics[right.id]
-            if one.sources == two.sources or not one.sources or not two.sources or not _same_topic(one, two):
-                continue
-            if [stems_of.get(s) for s in one.sources] == [stems_of.get(s) for s in two.sources]:
-                pairs.append((left, right))
-    return pairs
+    series = {source.id: _series(source.name) for source in library.sources}
+    groups: dict[object, list[NumberClaim]] = {}
+    for number in numbers:
+        topic = topics[number.id]
+        if topic.words and topic.sources:
+            names = tuple(series.get(source, source) for source in topic.sources)
+            key = (names, topic.statistic, topic.words, topic.scope, topic.figures, topic.period)
+            groups.setdefault(key, []).append(number)
+    return [
+        (left, right)
+        for group in groups.values()
+        for left, right in combinations(group, 2)
+        if topics[left.id].sources != topics[right.id].sources
+    ]
 
 
 def _series(name: str) -> str:

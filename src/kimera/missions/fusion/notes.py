@@ -128,6 +128,7 @@ def method_of(
         f"{_count(sum(isinstance(c, NumberClaim) for c in claims), 'claim')} computed by "
         f"{_count(len(_computations(fused)), 'computation')}.",
     ]
+    lines += _reliability(claims, fused)
     if fused.analysis:
         lines += _tests(fused.analysis)
     lines += _isolation(_computations(fused))
@@ -140,6 +141,18 @@ def method_of(
         lines.append(f"Versions: {versions}.")
     lines.append(f"The library of all files read is {library_blob[:16]} (full name in the JSON report).")
     return tuple(dict.fromkeys(lines))
+
+
+def _reliability(claims: Sequence[AnyClaim], fused: FusionInputPackage) -> list[str]:
+    """Return how the report's reliability comes about, where it is more than the mean of its claims."""
+    questions = fused.research.sub_questions if fused.research else ()
+    if not claims or not questions:
+        return []
+    coverage = sum(item.coverage for item in questions) / len(questions)
+    return [
+        f"Reliability of the report: the mean over its claims, weighted by their role, times {coverage:.2f}, the share "
+        f"of {_count(len(questions), 'sub-question')} that the documents cover."
+    ]
 
 
 def _tests(analysis: AnalyticalReportPackage) -> list[str]:

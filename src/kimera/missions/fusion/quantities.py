@@ -48,7 +48,7 @@ UNREADABLE = frozenset({"c", "f", "h", "s", "share", "min", "ton", "foot", "seco
 
 NUMBER = re.compile(
     r"(?P<currency>[$€£]\s?)?(?<![\w.,/-])(?P<sign>[-−+])?(?P<digits>\d{1,3}(?:[,\u202f\u00a0 ]\d{3})+(?!\d)|\d+)"
-    r"(?P<fraction>\.\d+)?(?!\w*-?\d)"
+    r"(?P<fraction>\.\d+)?(?!\w*-?\d|\.\d)"
     r"(?:\s?(?P<scale>thousand|million|billion|trillion|bn|mn|k|m)\b(?![²³/]))?"
     r"(?:\s?(?P<unit>%|°\s?[CF]\b|µ?[A-Za-z]+[²2]?))?"
 )

@@ -32,18 +32,32 @@ STATISTICS: dict[str, str] = {
 PLAIN = frozenset({"", "mean", "total", "count", "share"})
 """Statistics that a sentence may state without naming them ("Adelies weigh 3.7 kg", "344 penguins were ringed")."""
 
+CARRYING = frozenset({"", "mean", "median", "total", "maximum", "minimum", "deviation", "difference"})
+"""Statistics that have the unit of their column; a correlation or a count has none."""
+
+MOST_CATEGORIES = 50
+WORDS_OF_A_NAME = 3  # longer cells are remarks, not categories
 GENERIC = frozenset("a an the of in by per and for to from with valu column row data tabl group record all is".split())  # noqa: SIM905
+FIGURE = re.compile(r"(?<![\w.,])\d+(?:\.\d+)?(?![\w]|[.,]\d)")
+COLUMN = re.compile(r"[^\W_]+(?:_[^\W_]+)+")
+NESTED = "nested"
+"""The statistic of a column that holds statistics itself, such as the mean of ``mean_body_mass_g``: like no other."""
+
 WORD = re.compile(r"[^\W\d_]+")
 YEAR = re.compile(r"(?<![\d.,/])(?:1[5-9]|20|21)\d\d(?![\d,]|\.\d)")
 
 
 @dataclass(frozen=True)
 class Topic:
-    """What a computed number speaks about. ``words`` and ``scope`` are stems; ``dated`` is the age of its table."""
+    """What a computed number speaks about. ``words`` and ``scope`` are stems; ``dated`` is the age of its table.
+
+    ``figures`` are the parts of the scope that have no letters (a class 3, a house number 28) and no year.
+    """
 
     statistic: str
     words: frozenset[str]
     scope: frozenset[str]
+    figures: frozenset[str]
     period: frozenset[str]
     entity: frozenset[str]
     unit: str | None
@@ -57,6 +71,7 @@ class Statement:
     """A sentence from a document, read for numbers."""
 
     words: frozenset[str]
+    figures: frozenset[str]
     statistics: tuple[tuple[int, str], ...]
     years: frozenset[str]
     quantities: tuple[Quantity, ...]
@@ -96,9 +111,12 @@ def topic_of(claim: NumberClaim, computation: Computation | None, library: Libra
     """Return what a computed claim speaks about, from its ``about`` or, failing that, from its sentence."""
     about = claim.about
     named = about.attribute or ""
-    unit = claim.unit or about.unit or _unit_in_name(named)
-    scope = stems(" ".join([*about.scope.values()]))
+    scoped = " ".join(about.scope.values())
+    scope = stems(scoped)
     statistic = _statistic(stems(named)) or _statistic(stems(claim.statement))
+    if _is_nested(f"{named} {claim.statement}"):
+        statistic = NESTED
+    unit = claim.unit or about.unit or (_unit_in_name(named) if statistic in CARRYING else None)
     words = _content(named)
     if not words:
         words = _content(claim.statement) - scope
@@ -108,6 +126,7 @@ def topic_of(claim: NumberClaim, computation: Computation | None, library: Libra
         statistic=statistic,
         words=words,
         scope=scope,
+        figures=frozenset(FIGURE.findall(scoped)) - frozenset(YEAR.findall(scoped)),
         period=frozenset(YEAR.findall(" ".join([about.period or "", *about.scope.values()]))),
         entity=stems(about.entity or ""),
         unit=unit,
@@ -125,6 +144,7 @@ def read_statement(claim: TextClaim, library: Library) -> Statement:
     cues = ((match.start(), STATISTICS.get(_stem(match.group().lower()), "")) for match in WORD.finditer(text))
     return Statement(
         words=stems(text),
+        figures=frozenset(FIGURE.findall(text)),
         statistics=tuple((place, name) for place, name in cues if name),
         years=frozenset(YEAR.findall(" ".join([text, claim.about.period or ""]))),
         quantities=tuple(find_quantities(text)),
@@ -141,8 +161,9 @@ def known_scopes(library: Library, claims: Iterable[NumberClaim]) -> Scopes:
     years: dict[str, tuple[int, int]] = {}
     for table in library.tables:
         for column in table.columns:
-            if column.type == "text" and column.unique <= 50:
-                categories |= stems(" ".join(str(example) for example in column.examples))
+            if column.type == "text" and column.unique <= MOST_CATEGORIES:
+                names = (str(example) for example in column.examples)
+                categories |= stems(" ".join(name for name in names if len(name.split()) <= WORDS_OF_A_NAME))
             low, high = column.minimum, column.maximum
             if (
                 column.type == "integer"
@@ -163,12 +184,20 @@ def _statistic(words: frozenset[str]) -> str:
     return found[0] if len(found) == 1 else next((name for name in found if name not in PLAIN), "")
 
 
+def _is_nested(text: str) -> bool:
+    """Return whether ``text`` names a statistic of a column that is an aggregate by its own name."""
+    inner = [name for name in COLUMN.findall(text) if _statistic(stems(name))]
+    return bool(inner) and bool(_statistic(stems(COLUMN.sub(" ", text))))
+
+
 def _content(text: str) -> frozenset[str]:
-    pieces = [piece for piece in re.split(r"[\W_]+", text) if piece and not piece.isdigit()]
-    if len(pieces) > 1 and is_unit(pieces[-1]):
-        pieces.pop()
-    words = frozenset(_stem(piece.lower()) for piece in pieces)
-    return words - GENERIC - STATISTICS.keys()
+    words: set[str] = set()
+    for name in text.split():
+        pieces = [piece for piece in re.split(r"[\W_]+", name) if piece and not piece.isdigit()]
+        if len(pieces) > 1 and is_unit(pieces[-1]):  # the unit at the end of a column name
+            pieces.pop()
+        words.update(_stem(piece.lower()) for piece in pieces)
+    return frozenset(words - GENERIC - STATISTICS.keys())
 
 
 def _unit_in_name(name: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 
 from kimera.guardian import tau
 from kimera.missions.contracts import Computation, Conflict, NumberClaim, SubQuestion, Tau, TextClaim
@@ -102,10 +103,12 @@ def _stands(claim: NumberClaim, computation: Computation) -> bool:
 
 
 def _same(found: object, claimed: float | int | bool | str) -> bool:
+    if isinstance(found, bool) or isinstance(claimed, bool):
+        return found is claimed
     if isinstance(found, int | float) and isinstance(claimed, int | float):
         # A claim may be rounded as its question asks; it must still round to what was computed.
-        decimals = len(repr(claimed).partition(".")[2]) if "e" not in repr(claimed) else 12
-        return abs(found - claimed) <= max(0.5 * 10.0**-decimals * (1 + 1e-9), 1e-9 * abs(found))
+        place = 10.0 ** int(Decimal(repr(claimed)).as_tuple().exponent)
+        return abs(found - claimed) <= max(0.5 * place * (1 + 1e-9), 1e-9 * abs(found))
     return str(found) == str(claimed)
 
 

@@ -9,7 +9,7 @@ from kimera.missions.contracts import About
 from kimera.missions.research.mentions import Mention, find_mentions, strip_dateline
 from kimera.missions.research.words import STOP, fold, words
 
-__all__ = ["chief_mention", "read_about"]
+__all__ = ["chief_mention", "period_of", "read_about"]
 
 _ASSERTS = re.compile(
     r"(?:\b(?:is|was|are|were|be|been|being|reach(?:es|ed|ing)?|st(?:ands?|ood)|total(?:s|l?ed|l?ing)|amount(?:s|ed)|"
@@ -97,17 +97,18 @@ def read_about(sentence: str, heading: str = "", document_title: str = "") -> Ab
     return About(
         entity=entity or _outer_entity(heading, document_title),
         attribute=attribute,
-        period=_period(mentions, heading),
+        period=period_of(mentions, heading),
         unit=_UNITS.get(chief.unit) if chief and chief.unit else None,
         value=chief.number if chief else None,
     )
 
 
-def _period(mentions: Sequence[Mention], heading: str) -> str | None:
+def period_of(mentions: Sequence[Mention], heading: str) -> str | None:
+    """Return the date the sentence names, else the one its heading names; the first of several."""
     dates = [m.value for m in mentions if m.kind == "date" and not m.value.startswith("--")]
     if not dates:
         dates = [m.value for m in find_mentions(heading) if m.kind == "date" and not m.value.startswith("--")]
-    return dates[-1] if len(set(dates)) == 1 else (dates[0] if dates else None)
+    return dates[0] if dates else None
 
 
 def _roles(text: str, mentions: Sequence[Mention], chief: Mention | None) -> tuple[str | None, str | None]:

@@ -58,6 +58,7 @@ def _statement(reading: Reading, record: Record) -> Statement:
         archived=source.archived,
         relevance=record["score"],
         context=_before(reading, record),
+        title=reading.document(record["source_id"]).title,
     )
 
 
@@ -181,6 +182,8 @@ def conflicts_of(
     conflicts: list[Conflict] = []
     for disagreement in disagreements:
         sides = [[claim_of[i] for i in side.statements if i in claim_of] for side in disagreement.sides]
+        if disagreement.current is not None:
+            sides[disagreement.current] = sides[disagreement.current][:1]  # the others of this side agree with it
         claims = tuple(dict.fromkeys(claim for side in sides for claim in side))
         if len(claims) < 2 or not all(sides):
             continue

@@ -10,6 +10,7 @@ from functools import cache, cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from kimera.knowledge import read_document_text
 from kimera.knowledge.contracts import Document, Library, Passage, Source, Span
 from kimera.knowledge.sentences import split
 from kimera.missions.research.mentions import find_mentions, strip_dateline
@@ -82,9 +83,7 @@ class Reading:
     def text(self, source_id: str) -> str:
         """Return the text of a document; read once per phase."""
         if source_id not in self._texts:
-            self._texts[source_id] = self._context.blobs.get(self._documents[source_id].text).decode(
-                "utf-8", "surrogatepass"
-            )
+            self._texts[source_id] = read_document_text(self._context.blobs, self._documents[source_id])
         return self._texts[source_id]
 
     @cached_property
@@ -161,16 +160,13 @@ class Reading:
         )
 
     def score(self, query: str, lines: Sequence[Line]) -> list[float]:
-        """Return the relevance of each line: the segment's score, alone and under its heading, the mean of both.
+        """Return the relevance of each line: the segment's score plus half the share of the question's words.
 
-        Half the plain share of the question's words is added, because rarity says little in a folder of a few files.
+        The plain share helps because rarity says little in a folder of a few files; the heading's words count there.
         """
-        alone = self.segment.rank_sentences(query, [line.text for line in lines])
-        headed = [i for i, line in enumerate(lines) if line.heading]
-        under = self.segment.rank_sentences(query, [f"{lines[i].heading}. {lines[i].text}" for i in headed])
-        for i, value in zip(headed, under, strict=True):
-            alone[i] = (alone[i] + value) / 2
-        return [value + 0.5 * lexical_share(query, line.text) for value, line in zip(alone, lines, strict=True)]
+        ranked = self.segment.rank_sentences(query, [line.text for line in lines])
+        shares = [lexical_share(query, f"{line.heading} {line.text}") for line in lines]
+        return [value + 0.5 * part for value, part in zip(ranked, shares, strict=True)]
 
 
 @cache

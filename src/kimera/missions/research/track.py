@@ -55,20 +55,20 @@ def batch(context: TrackContext, state: State) -> State:
     with Reading(context) as reading:
         found = evidence.collect(reading, subs, context.question)
         with_meaning = reading.encoder is not None
-        for record in [r for r in found if r["kept"]][:EVENTS]:
-            context.emit("evidence.found", _found(reading, record))
+        _tell_evidence(context, found)
     return {**state, "found": found, "with_meaning": with_meaning}
 
 
-def _found(reading: Reading, record: evidence.Record) -> dict[str, Any]:
-    span = reading.span(record["source_id"], record["start"], record["end"])
-    return {
-        "claim_id": audit.claim_id(record),
-        "source_id": record["source_id"],
-        "sub_question": record["sub"],
-        "relevance": record["score"],
-        "quote_sha256": span.quote_sha256,
-    }
+def _tell_evidence(context: TrackContext, found: Sequence[evidence.Record]) -> None:
+    """Emit one event per sub-question and source, with the id of the best claim there."""
+    groups: dict[tuple[str, str], list[evidence.Record]] = {}
+    for record in found:
+        if record["kept"]:
+            groups.setdefault((record["sub"], record["source_id"]), []).append(record)
+    for (sub, source_id), records in sorted(groups.items())[:EVENTS]:
+        best = max(records, key=lambda r: (r["score"], -r["start"]))
+        facts = {"sub_question": sub, "source_id": source_id, "claim_id": audit.claim_id(best), "count": len(records)}
+        context.emit("evidence.found", facts)
 
 
 def make_audit(context: TrackContext, state: State) -> State:
@@ -105,7 +105,7 @@ def _tell(
     context: TrackContext, claims: Sequence[TextClaim], conflicts: Sequence[Conflict], handoffs: Sequence[Handoff]
 ) -> None:
     for claim in claims[:EVENTS]:
-        context.emit("claim.checked", {"claim_id": claim.id, "ok": True, "spans": len(claim.spans)})
+        context.emit("claim.checked", {"claim_id": claim.id, "ok": True})
     for conflict in conflicts[:EVENTS]:
         context.emit(
             "conflict.found",
@@ -113,7 +113,7 @@ def _tell(
         )
     for handoff in handoffs:
         name = "handoff.offered" if handoff.kind == "sources_offered" else "handoff.requested"
-        context.emit(name, {"kind": handoff.kind, "text": handoff.text[:280]})
+        context.emit(name, {"kind": handoff.kind, "count": 1})
 
 
 def _source_notes(reading: Reading, claims: Sequence[TextClaim]) -> dict[str, str]:

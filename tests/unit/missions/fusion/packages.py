@@ -101,7 +101,7 @@ def number_claim(name: str, statement: str, value: Any, made_by: Computation, pa
 
 MEAN = computation(
     "Mean body mass",
-    "row = db.sql('select avg(body_mass_g), count(body_mass_g), count(*) from penguins').fetchone()\n"
+    "row = db.sql('select avg(body_mass_g), count(body_mass_g), count(*) from penguins').fetchall()[0]\n"
     "result = {'mean': row[0]}\nrows_used, rows_read = row[1], row[2]",
     {"mean": 4201.754385964912},
 )

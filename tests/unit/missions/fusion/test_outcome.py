@@ -156,6 +156,32 @@ def test_percent_and_share_are_one_dimension(share: float, text: str) -> None:
     assert [("n_share", "t_probe")] == [agreement.claims for agreement in outcome.agreements]
 
 
+@pytest.mark.parametrize(
+    "about",
+    [
+        About(attribute="mean mean_body_mass_g", unit="g"),
+        About(attribute="mean body_mass_g", unit="g", scope={"nests": "28"}),
+        About(attribute="mean body_mass_g", unit="g", scope={"year": "2007"}),
+    ],
+    ids=["a mean of means", "a group named by a number", "another year"],
+)
+def test_values_that_only_look_alike_are_not_set_against_a_sentence(about: About) -> None:
+    """Promise: an aggregate of aggregates, a numbered group and a single year never contradict an overall figure."""
+    claim = packages.number_claim("odd", "The value is 3,688.4 g.", 3688.4, packages.MEAN, (), unit="g", about=about)
+    outcome = fused(
+        sentence("The mean body mass of the penguins is 4,200 g."), packages.analysis(claims=(claim,), charts=())
+    )
+    assert ((), ()) == (outcome.conflicts, outcome.agreements)
+
+
+def test_a_sentence_that_two_tables_contradict_is_one_conflict() -> None:
+    """Promise: one row for one stale sentence, with every computed value beside it."""
+    twice = [c.model_copy(update={"id": f"n_mean{i}"}) for i, c in enumerate([packages.analysis().claims[1]] * 2)]
+    text = "The mean body mass of the penguins is 4,900 g."
+    (conflict,) = fused(sentence(text), packages.analysis(claims=twice, charts=())).conflicts
+    assert ("t_probe", "n_mean0", "n_mean1") == conflict.claims
+
+
 def test_a_conflict_of_the_research_track_is_joined_not_doubled() -> None:
     """Promise: a table that sides with one document joins that document's conflict, under its id."""
     given = Conflict(

@@ -96,3 +96,30 @@ def test_the_order_of_statements_does_not_change_what_is_found() -> None:
         "The cup was won by Eva Dahl of Lindow in the final.",
     ]
     assert values("Who won the cup?", *texts) == values("Who won the cup?", *reversed(texts))
+
+
+def test_a_quantity_in_other_words_is_set_against_another_number() -> None:
+    """Promise: the same share of the same group, worded differently, is compared by its number."""
+    assert [{"42 %", "37 %"}] == values(
+        "What does the survey say about waste?",
+        "The survey found that 42 % of households sort their waste.",
+        "According to the report, 37 % of households sort waste.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Coffee raises the blood pressure of adults.", "Coffee does not raise the blood pressure of adults."),
+        ("The fee for berths will increase next winter.", "The fee for berths will decrease next winter."),
+    ],
+)
+def test_a_denial_and_an_opposite_disagree(one: str, other: str) -> None:
+    """Promise: a sentence and its negation, or its opposite, are set against each other."""
+    assert [{one, other}] == values("What is known?", one, other)
+
+
+def test_a_denied_opposite_is_no_conflict() -> None:
+    """Promise: "will increase" and "will not decrease" can both hold."""
+    one, other = "The fee for berths will increase next winter.", "The fee for berths will not decrease next winter."
+    assert [] == values("What is known?", one, other)

@@ -10,7 +10,7 @@ from kimera.missions.contracts import MissionOutcomePackage
 from kimera.missions.fusion.report._drawing import safe_svg
 from kimera.missions.fusion.report._markdown import change_text, date_text, remarks
 from kimera.missions.fusion.report._view import arrange, visible
-from kimera.missions.fusion.wording import one_line
+from kimera.missions.fusion.wording import one_line, sentence
 from kimera.storage.blobs import Blobs
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def _environment() -> Environment:
     environment.filters["drawing"] = lambda svg: Markup(safe_svg(svg))  # noqa: S704
     environment.filters["sheet"] = Markup
     environment.filters["visible"] = lambda text: visible(one_line(text))
+    environment.filters["sentence"] = sentence
     environment.filters["code"] = visible
     environment.filters["changes"] = change_text
     environment.filters["dated"] = date_text

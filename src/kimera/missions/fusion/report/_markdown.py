@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from kimera.knowledge.contracts import Source
 from kimera.missions.contracts import MissionOutcomePackage, ReportChange
 from kimera.missions.fusion.report._view import Line, Reference, View, arrange, visible
-from kimera.missions.fusion.wording import one_line
+from kimera.missions.fusion.wording import one_line, sentence
 from kimera.storage.blobs import Blobs
 
 __all__ = ["render_markdown"]
 
 NO_GAPS = "Nothing that was asked was left open, and every file was read."
 SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$])")
-OPENING = re.compile(r"^(\d*)([#+=-]|(?<=\d)[.)](?=\s|$))")
+OPENING = re.compile(r"^((?:\d+(?=[.)](?:\s|$)))?)(?=[#+=.)-])(?!\.\d)")
 ADDRESS = re.compile(r"(?<=:)//|(?<=\bwww)\.|@")
 
 
@@ -23,7 +23,7 @@ def escape(text: str) -> str:
     """Return one line of text that Markdown shows as it is written: no markup, no link, no automatic address."""
     line = SPECIAL.sub(r"\\\1", visible(one_line(text)))
     line = ADDRESS.sub(lambda match: "\\" + "\\".join(match.group()), line)
-    return OPENING.sub(r"\1\\\2", line)
+    return OPENING.sub(r"\1\\", line)
 
 
 def render_markdown(outcome: MissionOutcomePackage, blobs: Blobs | None = None) -> str:
@@ -111,7 +111,7 @@ def _conflicts(view: View) -> Iterator[str]:
     if not view.conflicts:
         yield "No two claims were found to contradict each other.\n"
     for conflict, kind, sides in view.conflicts:
-        yield f"**{kind}.** {escape(conflict.text)} {escape(conflict.reason or '')}\n"
+        yield f"**{kind}.** {escape(sentence(conflict.text))} {escape(conflict.reason or '')}\n"
         yield "| Said | Source | Date | Reliability | Current |"
         yield "|---|---|---|---|---|"
         for side in sides:

@@ -44,8 +44,10 @@ CAPS = {
 }
 STANDINGS = {
     "replaced": "replaced by a newer value",
+    "current": "current; an older value differs",
     "conflict": "in conflict",
     "agreement": "agrees with another source",
+    "several": "several sources",
     "apart": "not comparable",
     "single": "single source",
 }
@@ -217,10 +219,14 @@ def _references(outcome: MissionOutcomePackage, around: Mapping[str, str]) -> di
 
 def _standings(outcome: MissionOutcomePackage) -> dict[str, str]:
     found = dict.fromkeys((claim.id for claim in outcome.claims), "single")
+    several = [c.id for c in outcome.claims if isinstance(c, TextClaim) and len({s.source_id for s in c.spans}) > 1]
+    # Later marks win: what is most urgent to know about a claim comes last.
     marks: Sequence[tuple[str, Iterable[str]]] = (
-        ("apart", (claim for item in outcome.not_comparable for claim in item.claims)),
+        ("apart", (claim for item in outcome.not_comparable for claim in item.claims[:1])),
+        ("several", several),
         ("agreement", (claim for item in outcome.agreements for claim in item.claims)),
         ("conflict", (claim for item in outcome.conflicts for claim in item.claims)),
+        ("current", (item.current for item in outcome.conflicts if item.current)),
         ("replaced", superseded(outcome.conflicts, outcome.agreements)),
     )
     for mark, names in marks:

@@ -14,7 +14,8 @@ class Statement:
     """One sentence with where it comes from.
 
     ``series`` names the row of vintages its source belongs to (equal for report-2019 and report-2023), ``dated`` the
-    date of the source, ``heading`` what stands above the sentence, ``context`` the title and the words before it.
+    date of the source, ``heading`` what stands above the sentence, ``context`` the words before it, ``title`` that of
+    its document.
     """
 
     text: str
@@ -25,6 +26,7 @@ class Statement:
     archived: bool = False
     relevance: float = 0.0
     context: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def _joined(sentence: Sentence, touched: list[Mention], start: int, end: int) ->
     rest = sentence.text[first : names[0].start] + sentence.text[names[-1].end : last]
     for left, right in itertools.pairwise(names):
         rest += " " + sentence.text[left.end : right.start]
-    loose = [w for w in re.findall(r"[^\W_]+", rest) if w.lower() not in STOP and not w.isdigit()]
+    loose = [w for w in re.findall(r"[^\W_]+", rest) if w.lower() not in {"of", "the", "and"} and not w.isdigit()]
     if loose:
         return None
     text = sentence.text[first:last].strip(" ,;.")

@@ -6,12 +6,16 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from kimera.missions.research.disagreement.contracts import Disagreement, Side, Statement
 from kimera.missions.research.disagreement.frames import Sentence, Slot, differ, differing_slots, read_sentence
+from kimera.missions.research.disagreement.polarity import opposite, read_stand
+from kimera.missions.research.disagreement.quantities import Measured, comparable, read_measured
 from kimera.missions.research.disagreement.roles import Asserted, anchored, asserted, opposed
 from kimera.missions.research.mentions import Kind, Mention, same_value, strip_dateline
 from kimera.missions.research.question import Question, read_question
+from kimera.missions.research.words import words
 
 __all__ = ["Pair", "find_disagreements"]
 
@@ -30,6 +34,7 @@ _RELATION = re.compile(
     re.I,
 )
 _IN_YEAR = re.compile(r"\b(?:in|on|since|from|during)\s+(?:\w+\s+){0,2}(?:\d{1,2},\s+)?(?:1\d|20)\d\d\b", re.I)
+_DEFINES = re.compile(r"[\s”\"’')]*(?:\([^)]*\)\s*)?,?\s*(?:is|was|are|were)\s+(?:an?|one of)\b")
 _LABEL = re.compile(
     r"\b(?:table|figure|fig|section|chapter|stage|round|page|step|part|version|appendix|equation|eq|no|number|item|"
     r"question|group|level|grade|class|type|phase|day|week|lot|unit|room|article|volume|issue|line|row)\.?\s*$",
@@ -52,8 +57,13 @@ def find_disagreements(question: str, statements: Sequence[Statement]) -> list[D
     asked = read_question(question)
     order = sorted(range(len(statements)), key=lambda i: (-statements[i].relevance, i))[:LIMIT]
     read = {index: read_sentence(statements[index].text) for index in order}
-    pairs = [*_framed(asked, statements, read), *_answering(asked, statements, read)]
-    return [_disagreement(statements, group) for group in _grouped(pairs)]
+    pairs = [
+        *_framed(asked, statements, read),
+        *_answering(asked, statements, read),
+        *_measuring(asked, statements, read),
+    ]
+    valued = [_disagreement(statements, group) for group in _grouped(pairs)]
+    return [*valued, *_polar(statements, sorted(read), {p.one: p.other for p in pairs})]
 
 
 def _framed(asked: Question, statements: Sequence[Statement], read: dict[int, Sentence]) -> Iterator[Pair]:
@@ -68,6 +78,10 @@ def _framed(asked: Question, statements: Sequence[Statement], read: dict[int, Se
         same_source = statements[one].source_id == statements[other].source_id
         if slot.kind != asked.asks and (same_source or asked.factoid):
             continue  # one document that repeats a frame is usually a list; a question for a date is not about counts
+        if slot.kind == "name" and (
+            _own_subject(statements[one], slot.one) or _own_subject(statements[other], slot.other)
+        ):
+            continue
         if _comparable(asked, slot, read[one], read[other]):
             yield Pair(one, other, slot.one, slot.other)
 
@@ -89,8 +103,44 @@ def _answering(asked: Question, statements: Sequence[Statement], read: dict[int,
         if not asked.dates and asked.asks != "date" and _other_years(read, statements, one, other):
             continue
         for first, second in opposed(plain[one], plain[other]):
+            if _defined(statements[one], first) or _defined(statements[other], second):
+                continue
             if asked.asks != "number" or (first.unit == second.unit and not first.hedged and not second.hedged):
                 yield Pair(one, other, first, second)
+
+
+def _measuring(asked: Question, statements: Sequence[Statement], read: dict[int, Sentence]) -> Iterator[Pair]:
+    """Yield pairs that state one quantity differently in other words."""
+    if asked.factoid and asked.asks != "number":
+        return
+    found: dict[int, Measured] = {}
+    for index in sorted(read):
+        statement = statements[index]
+        measured = read_measured(statement.text, statement.heading)
+        if measured is not None:
+            found[index] = measured
+    for one, other in itertools.combinations(found, 2):
+        first, second = found[one].quantity, found[other].quantity
+        other_source = statements[one].source_id != statements[other].source_id
+        if other_source and comparable(found[one], found[other]) and not same_value(first, second):
+            yield Pair(one, other, first, second)
+
+
+def _polar(statements: Sequence[Statement], order: Sequence[int], known: dict[int, int]) -> Iterator[Disagreement]:
+    """Yield disagreements by negation or opposite between statements of different sources."""
+    stands = {index: read_stand(statements[index].text) for index in order}
+    for one, other in itertools.combinations(order, 2):
+        if statements[one].source_id == statements[other].source_id or known.get(one) == other:
+            continue
+        if opposite(stands[one], stands[other]):
+            sides = tuple(Side(_short(statements[index].text), (index,)) for index in (one, other))
+            current = _newest(statements, sides)
+            kind: Literal["temporal", "factual"] = "factual" if current is None else "temporal"
+            yield Disagreement(kind, sides, "One source denies what the other one states.", current)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 90 else text[:89].rstrip() + "…"
 
 
 def _other_years(read: dict[int, Sentence], statements: Sequence[Statement], one: int, other: int) -> bool:
@@ -131,6 +181,20 @@ def _comparable(asked: Question, slot: Slot, one: Sentence, other: Sentence) -> 
     if asked.mentions(slot.one) or asked.mentions(slot.other):
         return asked.asks == "boolean" and asked.mentions(slot.one) != asked.mentions(slot.other)
     return asked.asks == "name" or (asked.asks not in {"number", "date"} and _related(one, slot.one))
+
+
+def _own_subject(statement: Statement, name: Mention) -> bool:
+    """Return whether the name is what the document is about or what the sentence defines ("X is a country ...")."""
+    titled, named = set(words(statement.title)), set(words(name.text))
+    if titled and titled <= named:
+        return True
+    return _defined(statement, name)
+
+
+def _defined(statement: Statement, name: Mention) -> bool:
+    """Return whether the sentence defines the name: "X is a country ..." answers nothing about anything else."""
+    place = statement.text.find(name.text)
+    return 0 <= place < 60 and _DEFINES.match(statement.text[place + len(name.text) :]) is not None
 
 
 def _labels(sentence: Sentence, mention: Mention) -> bool:

@@ -36,7 +36,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def parse(text: str) -> Any:
+def parse(text: str, max_items: int = MAX_ITEMS) -> Any:
     """Return the value of ``text``; ValueError says why it is not acceptable JSON."""
     try:
         value = json.loads(
@@ -44,11 +44,11 @@ def parse(text: str) -> Any:
         )
     except RecursionError:
         raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels") from None
-    _measure(value)
+    _measure(value, max_items)
     return value
 
 
-def _measure(value: Any) -> None:
+def _measure(value: Any, max_items: int) -> None:
     level, items = [value], 0
     for _ in range(MAX_DEPTH):
         following: list[Any] = []
@@ -58,8 +58,8 @@ def _measure(value: Any) -> None:
             elif isinstance(item, list):
                 following += item
         items += len(level)
-        if items > MAX_ITEMS:
-            raise ValueError(f"it has more than {MAX_ITEMS} items")
+        if items > max_items:
+            raise ValueError(f"it has more than {max_items} items")
         if not following:
             return
         level = following
