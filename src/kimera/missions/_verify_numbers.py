@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,6 +38,16 @@ class Rerun:
     seconds: float = 0.0
     difference: tuple[tuple[str | int, ...], Any, Any] | None = None
     rows_used: int = 0
+
+    @cached_property
+    def numbers(self) -> tuple[float, ...]:
+        """Return every number of the new result, and how many rows went in."""
+        return (*values_in(self.result), float(self.rows_used), float(self.computation.rows_read))
+
+    @cached_property
+    def asked(self) -> frozenset[float]:
+        """Return the numbers that stand in the code and its parameters, without their signs."""
+        return frozenset(map(abs, values_in([self.computation.code, self.computation.parameters])))
 
     def as_check(self) -> ComputationCheck:
         """Return the line for the verification."""
@@ -203,7 +214,7 @@ def _holds(again: Rerun) -> Verdict:
 
 def _check_companions(claim: NumberClaim, again: Rerun) -> Verdict | None:
     """Look for n, p and the interval among the values of the computation; p_adjusted depends on all tests together."""
-    found = [*values_in(again.result), float(again.rows_used), *values_in(claim.value)]
+    found = [*again.numbers, *values_in(claim.value)]
     stated = {"n": claim.n, "p_value": claim.p_value}
     stated |= {f"interval {side}": end for side, end in zip(("from", "to"), claim.interval or (), strict=False)}
     for name, value in stated.items():
@@ -214,10 +225,9 @@ def _check_companions(claim: NumberClaim, again: Rerun) -> Verdict | None:
 
 def _check_sentence(claim: NumberClaim, again: Rerun) -> Verdict | None:
     """Find every number of the sentence in the result, rounded as written, or in what was asked of the computation."""
-    computation = again.computation
     stated = [claim.value, claim.n, claim.p_value, claim.p_adjusted, *(claim.interval or ())]
-    exact = [*values_in(again.result), *values_in(stated), float(again.rows_used), float(computation.rows_read)]
-    asked = {abs(value) for value in values_in([computation.code, computation.parameters, claim.about.model_dump()])}
+    exact = [*again.numbers, *values_in(stated)]
+    asked = again.asked | set(map(abs, values_in(claim.about.model_dump())))
     for written, value, half in numbers_in(claim.statement):
         shown = abs(value)
         if shown in asked or any(_shows(shown, half, abs(number)) for number in exact):
