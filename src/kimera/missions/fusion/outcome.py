@@ -22,7 +22,8 @@ from kimera.missions.contracts import (
     TrackStatus,
     fingerprint,
 )
-from kimera.missions.fusion.alignment import align, superseded
+from kimera.missions.fusion.alignment import align
+from kimera.missions.fusion.disputes import superseded
 from kimera.missions.fusion.facts import MissionFacts
 from kimera.missions.fusion.notes import assumptions_of, degraded_of, gaps_of, limitations_of, method_of
 from kimera.missions.fusion.summary import checked, choose_findings, choose_summary
@@ -58,6 +59,7 @@ def fuse(
         sorted(raw, key=lambda claim: (claim.track, claim.id)),
         {computation.id: computation for computation in computations},
         fused.conflicts,
+        fused.agreements,
         texts=_texts(library, blobs, _cited(raw)),
         known=frozenset(source.id for source in library.sources),
         templates=facts.options.model is None,
