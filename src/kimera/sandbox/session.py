@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import sys
 import threading
@@ -160,7 +161,7 @@ class Session:
             "number": next(self._numbers),
             "code": code,
             "inputs": {name: str(Path(path).resolve()) for name, path in inputs.items()},
-            "parameters": dict(parameters),
+            "parameters": json.loads(json.dumps(parameters, sort_keys=True)),  # stored JSON has no key order either
             "limits": asdict(self.limits),
             "timeout": self.limits.wall if timeout is None else timeout,
             "trusted": trusted,
