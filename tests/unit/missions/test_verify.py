@@ -202,6 +202,7 @@ def edit(outcome: MissionOutcomePackage, path: str, value: Any) -> MissionOutcom
         ("claims.0.n", 30, "different_value", "ok"),
         ("claims.0.interval", [1.0, 2.0], "different_value", "ok"),
         ("claims.0.p_value", 0.04, "different_value", "ok"),
+        ("claims.0.p_adjusted", 1.04, "different_value", "ok"),
         ("claims.0.path", ["Gentoo", "median"], "different_value", "ok"),
         ("claims.0.path", ["Adelie", "mean"], "different_value", "ok"),
         ("claims.0.computation_id", "c_0", "failed", "ok"),
