@@ -192,6 +192,14 @@ def test_a_conflict_of_the_research_track_is_joined_not_doubled() -> None:
     assert ("k_given", ("t_mean", "t_old", "n_mean")) == (conflict.id, conflict.claims)
 
 
+def test_a_conflict_with_unknown_sides_is_not_taken_over() -> None:
+    """Promise: sides that are no claims of the mission are left out, and one side alone is no conflict."""
+    stray = Conflict(id="k_stray", kind="factual", claims=("t_krill", "t_gone"), text="?", current="t_gone")
+    half = Conflict(id="k_half", kind="factual", claims=("t_krill", "t_flippers", "t_gone"), text="?", current="t_gone")
+    outcome = fused(packages.research(conflicts=(stray, half)), None)
+    assert [(("t_krill", "t_flippers"), None)] == [(c.claims, c.current) for c in outcome.conflicts]
+
+
 def test_tables_part_what_documents_only_seem_to_dispute() -> None:
     """Promise: sides that meet values of different groups are not in conflict; the stale side of each still is."""
     texts = {
@@ -259,6 +267,24 @@ def test_without_a_direct_answer_both_tracks_open_the_report() -> None:
     quoted = tuple(c.model_copy(update={"role": "answer"}) for c in packages.research().claims[:3])
     opening = fused(packages.research(claims=quoted), packages.analysis()).summary[0]
     assert "n_flipper" == opening.claims[0]
+
+
+def test_a_direct_question_gets_a_direct_answer() -> None:
+    """Promise: a question for one figure is answered by the sentence that covers it, and its older value."""
+    facts = packages.facts(question="What is the mean body mass of the penguins?")
+    numbers = tuple(c.model_copy(update={"role": "finding"}) for c in packages.analysis().claims)
+    package = packages.analysis(claims=numbers)
+    options: Any = {"track_status": DONE, "library": packages.library(), "library_blob": "0" * 64}
+    summary = fuse(facts, packages.research(), package, **options).summary
+    assert [("t_mean", "n_mean"), ("t_old",)] == [finding.claims for finding in summary]
+
+
+def test_an_archived_file_opens_a_report_only_alone() -> None:
+    """Promise: a sentence that only an archived file states is not the answer while a current one exists."""
+    old, new = packages.research().claims[3], packages.research().claims[0]
+    best = old.model_copy(update={"relevance": 1.0, "role": "answer"})
+    assert "t_mean" == fused(packages.research(claims=(best, new))).summary[0].claims[0]
+    assert "t_old" == fused(packages.research(claims=(best,))).summary[0].claims[0]
 
 
 def test_every_claim_is_in_the_report() -> None:
