@@ -36,7 +36,9 @@ _LOAD = (
     "quote = {quote}, escape = {quote}, columns = {{{columns}}}, null_padding = {lenient}, strict_mode = {strict}, "
     "max_line_size = 67108864, parallel = false)"
 )
-_LOAD_PARQUET = "CREATE TABLE raw AS SELECT * FROM read_parquet({path}) LIMIT {rows}"
+_LOAD_PARQUET = "CREATE TABLE raw AS SELECT * FROM read_parquet({path})"
+_PARQUET_ROWS = "SELECT count(*) FROM read_parquet({path})"
+_PARQUET_COLUMNS = "SELECT * FROM read_parquet({path}) LIMIT 0"
 _COUNT = "SELECT count(*), {characters} FROM raw"
 _CHARACTERS = "coalesce(sum(length({column})), 0)"
 _SAMPLE = "SELECT * FROM cells WHERE rowid % {step} = 0 LIMIT {limit}"
@@ -194,11 +196,17 @@ class Engine:
         rows, total = self.run(_COUNT.format(characters=characters)).fetchone()
         return int(rows), int(total)
 
-    def load_parquet(self, path: Path) -> list[tuple[str, str]]:
-        """Load a Parquet file of the engine's folder; return ``(column, DuckDB type)`` pairs."""
+    def parquet_shape(self, path: Path) -> tuple[int, list[tuple[str, str]]]:
+        """Return ``(rows, (column, DuckDB type) pairs)`` of a Parquet file in the engine's folder, from its footer."""
+        where = _literal(str(path))
+        rows = self.run(_PARQUET_ROWS.format(path=where)).fetchone()[0]
+        found = self.run(_PARQUET_COLUMNS.format(path=where)).description
+        return int(rows), [(str(one[0]), str(one[1])) for one in found]
+
+    def load_parquet(self, path: Path) -> None:
+        """Load a Parquet file of the engine's folder."""
         self.clear()
-        self.run(_LOAD_PARQUET.format(path=_literal(str(path)), rows=self.limits.rows + 1))
-        return [(str(d[0]), str(d[1])) for d in self.run("SELECT * FROM raw LIMIT 0").description]
+        self.run(_LOAD_PARQUET.format(path=_literal(str(path))))
 
     def type_text(
         self, names: Sequence[str], sources: Sequence[str], units: Sequence[str | None], *, delimiter: str = ","
