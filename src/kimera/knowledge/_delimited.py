@@ -168,7 +168,7 @@ def _columns(header: Header, width: int, physical: _Physical, most: int) -> tupl
         more = sum(count for w, count in physical.filled_widths.items() if w > narrow)
         physical.notes.append(f"{more} row(s) have more cells than the header; the extra ones are in unnamed columns")
     kept = min(max(narrow, widest), most)
-    loaded = min(max(kept, *(w for w in physical.widths if w <= narrow + WIDEST)), most)
+    loaded = min(max([kept, *(w for w in physical.widths if w <= narrow + WIDEST)]), most)
     return loaded, (names + [""] * kept)[:kept]
 
 
