@@ -39,6 +39,10 @@ HANDOFF: TypeAdapter[Handoff] = TypeAdapter(Handoff)
 
 Recorded = dict[str, Any]
 
+CANCELLED = Failure(
+    "MissionCancelled", "CANCELLED", "The mission was cancelled; submit it again to run it.", status="cancelled"
+)
+
 
 @dataclass(frozen=True)
 class Ticket:
@@ -109,7 +113,7 @@ def out_of_time(floor: Floor, case: Case) -> bool:
 def should_stop(floor: Floor, case: Case) -> Callable[[], bool]:
     """Return the function a phase asks in its long loops."""
     mission_id = case.row.mission_id
-    return lambda: floor.stopping.is_set() or out_of_time(floor, case) or floor.cancelled(mission_id)
+    return lambda: floor.leaving() or out_of_time(floor, case) or floor.cancelled(mission_id)
 
 
 def ingest(floor: Floor, mission_id: str, round_: int) -> Recorded:
@@ -146,7 +150,7 @@ def _read_folder(floor: Floor, case: Case, round_: int, lost: int) -> None:
         should_stop=should_stop(floor, case),
     )
     library = case.playbook.ingest(request)
-    if floor.stopping.is_set():
+    if floor.leaving():
         raise Interrupted
     goal = f"{len(library.sources)} files, {len(library.tables)} tables, {len(library.documents)} documents"
     name = floor.home.blobs.put_json(library.as_json())
@@ -187,6 +191,9 @@ def run_phase(floor: Floor, ticket: Ticket, index: int, state_blob: str | None) 
     attempt = floor.home.attempts.get(ticket.mission_id, ticket.track, ticket.attempt)
     if attempt.status not in {"pending", "running"}:
         return {"status": attempt.status, "state": attempt.state}
+    if attempt.phase_index >= index:
+        # stored, but the process died before the engine recorded it: never executed again
+        return _after(floor, ticket, track, index, floor.home.blobs.get_json(cast("str", attempt.state)), attempt.state)
     if floor.cancelled(ticket.mission_id):
         return close_track(floor, ticket, case, "cancelled")
     if out_of_time(floor, case):
@@ -200,7 +207,7 @@ def run_phase(floor: Floor, ticket: Ticket, index: int, state_blob: str | None) 
     context = make_context(floor, case, ticket, started, inbox, phase.name)
     state: State = floor.home.blobs.get_json(state_blob) if state_blob else {}
     after = phase.run(context, state)
-    if floor.stopping.is_set():
+    if floor.leaving():
         raise Interrupted
     return _keep(floor, ticket, track, index, after)
 
@@ -212,6 +219,10 @@ def _keep(floor: Floor, ticket: Ticket, track: Track, index: int, after: State) 
     floor.home.attempts.phase_done(ticket.mission_id, ticket.track, ticket.attempt, name, index, blob, bodies)
     if bodies:
         _tell_handoffs(floor, ticket, track, after)
+    return _after(floor, ticket, track, index, after, blob)
+
+
+def _after(floor: Floor, ticket: Ticket, track: Track, index: int, after: State, blob: str | None) -> Recorded:
     if floor.cancelled(ticket.mission_id):
         return close_track(floor, ticket, look(floor, ticket.mission_id), "cancelled")
     if index + 1 < len(track.phases):
@@ -253,8 +264,7 @@ def close_track(floor: Floor, ticket: Ticket, case: Case, reason: str) -> Record
     attempt = floor.home.attempts.get(ticket.mission_id, ticket.track, ticket.attempt)
     last = attempt.phase or "nothing"
     if reason == "cancelled":
-        words = "The mission was cancelled; submit it again to run it."
-        return fail_track(floor, ticket, Failure("MissionCancelled", "CANCELLED", words, status="cancelled"), last)
+        return fail_track(floor, ticket, CANCELLED, last)
     package = partial_package(floor, case, attempt)
     if package is not None:
         return finish_track(floor, ticket, package, partial=True)

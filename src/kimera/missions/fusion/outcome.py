@@ -66,7 +66,7 @@ def fuse(
     )
     old = superseded(fused.conflicts, fused.agreements)
     questions = research.sub_questions if research else ()
-    summary = choose_summary(claims, fused.agreements, fused.conflicts, old)
+    summary = choose_summary(facts.question, claims, fused.agreements, fused.conflicts, old, _archived(claims, library))
     known = {claim.id for claim in claims}
     outcome = MissionOutcomePackage(
         **_named(facts),
@@ -106,6 +106,13 @@ def _computations(analysis: AnalyticalReportPackage | None) -> tuple[Computation
 def _charts(fused: FusionInputPackage, known: Iterable[str]) -> tuple[Chart, ...]:
     charts = fused.analysis.charts if fused.analysis else ()
     return tuple(sorted((c for c in charts if c.claim_id in set(known)), key=lambda chart: chart.claim_id))
+
+
+def _archived(claims: Iterable[TextClaim | NumberClaim], library: Library) -> frozenset[str]:
+    """Return the quoted claims that only archived files state."""
+    archived = {source.id for source in library.sources if source.archived}
+    quoted = (claim for claim in claims if isinstance(claim, TextClaim))
+    return frozenset(claim.id for claim in quoted if {span.source_id for span in claim.spans} <= archived)
 
 
 def _cited(claims: Iterable[TextClaim | NumberClaim]) -> frozenset[str]:

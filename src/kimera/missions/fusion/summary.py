@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain, zip_longest
 
 from kimera.errors import ValidationError
+from kimera.guardian.tau import recall3
 from kimera.missions.contracts import Agreement, Conflict, Finding, NumberClaim, SubQuestion, TextClaim
 from kimera.missions.fusion.wording import one_line, sentence
 
@@ -13,6 +15,10 @@ __all__ = ["checked", "choose_findings", "choose_summary"]
 
 MOST_SENTENCES = 5
 BEST_NUMBERS, BEST_TEXTS = 2, 2  # findings of each kind that open a report beside or without direct answers
+COVERS = 0.75  # share of a question's words that a sentence must hold to be taken as its answer
+DIRECT = re.compile(
+    r"\s*(?:what(?:'s| is| was| are| were)|how (?:many|much|old|long|high|large|far)|when|who|where)\b", re.I
+)
 NUMBERS_LABEL = "Computed from the tables"
 TEXTS_LABEL = "Stated in the documents"
 CONTEXT_LABEL = "Context"
@@ -30,14 +36,23 @@ def checked(findings: Sequence[Finding], claims: Collection[str]) -> tuple[Findi
 
 
 def choose_summary(
-    claims: Sequence[AnyClaim], agreements: Sequence[Agreement], conflicts: Sequence[Conflict], old: frozenset[str]
+    question: str,
+    claims: Sequence[AnyClaim],
+    agreements: Sequence[Agreement],
+    conflicts: Sequence[Conflict],
+    old: frozenset[str],
+    archived: frozenset[str] = frozenset(),
 ) -> list[Finding]:
     """Return the answer: computed answers first, then quoted ones and the best findings of both tracks in turn.
 
     ``old`` claims never stand for the answer; where one was replaced, the last sentence says so and names it.
+    ``archived`` claims, which only archived files state, open a report when there is nothing else.
     """
     by_id = {claim.id: claim for claim in claims}
-    openers = _distinct(_openers([claim for claim in claims if claim.id not in old]), agreements)[:MOST_SENTENCES]
+    standing = [claim for claim in claims if claim.id not in old]
+    fresh = [claim for claim in standing if claim.id not in archived]
+    openers = _distinct(_openers(fresh) or _openers(standing), agreements)
+    openers = _to_the_point(question, openers)[:MOST_SENTENCES]
     remarks = [_replaced(claim, agreements, conflicts, old, by_id) for claim in openers]
     remark = next((found for found in remarks if found is not None), None)
     if remark is not None:
@@ -79,6 +94,18 @@ def _openers(claims: Sequence[AnyClaim]) -> list[AnyClaim]:
         return [*computed, *(quoted or texts)[:BEST_TEXTS]]
     pair = (quoted, numbers[:BEST_NUMBERS]) if quoted else (numbers[:BEST_NUMBERS], texts[:BEST_TEXTS])
     return [claim for claim in chain(*zip_longest(*pair)) if claim is not None]
+
+
+def _to_the_point(question: str, openers: Sequence[AnyClaim]) -> list[AnyClaim]:
+    """Return, for a question that asks for one thing, only computed answers and the sentences that cover it best."""
+    if not DIRECT.match(question):
+        return list(openers)
+    fit = {claim.id: (recall3(question, claim.statement), recall3(claim.statement, question)) for claim in openers}
+    best = max(fit.values(), default=(0.0, 0.0))
+    if best[0] < COVERS:
+        return list(openers)
+    # Equal cover: the sentence with the least beside the point; "of gentoo penguins" is more than was asked.
+    return [c for c in openers if fit[c.id] >= best or (c.kind == "number" and c.role == "answer")]
 
 
 def _label(claim: AnyClaim, titles: Mapping[str, str]) -> str:

@@ -69,11 +69,12 @@ _SCALES = {
 }
 _CURRENCY = {"$": "usd", "us$": "usd", "€": "eur", "£": "gbp", "¥": "jpy", "usd": "usd", "eur": "eur", "gbp": "gbp"}
 _WORDED = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
+_START = r"(?<![\w.])(?<![^\W\d_][-–])[-−]?"  # no number begins inside a word: "delta-15N"
 _NUMBER = re.compile(
     r"(?P<currency>US\$|[$€£¥]|(?:USD|EUR|GBP)\s)?\s?"
-    r"(?:(?P<digits>(?<![\w.])[-−]?\d+(?:[,\u00a0\u202f]\d{3})+(?:\.\d+)?|(?<![\w.])[-−]?\d+(?:\.\d+)?)|"
+    rf"(?:(?P<digits>{_START}\d+(?:[,\u00a0\u202f]\d{{3}})+(?:\.\d+)?|{_START}\d+(?:\.\d+)?(?![AC-JLN-Z]\b))|"
     rf"\b(?P<word>{_WORDED})\b)"
-    r"(?:[\s-]?(?P<scale>hundred|thousand|million|billion|trillion|bn|mn|tn)\b|(?P<letter>[kKmMbB])\b)?"
+    r"(?:[\s-]?(?P<scale>hundred|thousand|million|billion|trillion|bn|mn|tn)\b|(?<=\d)(?P<letter>[kmb])\b)?"
     r"(?:\s?(?P<percent>%|percent(?:age points?)?\b|per\s?cent\b))?",
     re.I,
 )
@@ -207,7 +208,8 @@ def _numbers(text: str, taken: list[Mention]) -> Iterator[Mention]:
         plain = re.sub(r"[,\u00a0\u202f]", "", raw)
         number = float(plain) if digits else NUMBER_WORDS[word.lower()]
         step = 10.0 ** -(len(plain.split(".")[1]) if "." in plain else 0)
-        scale = _SCALES.get((match["scale"] or match["letter"] or "").lower(), 1.0)
+        letter = match["letter"] or ""
+        scale = _SCALES.get((match["scale"] or (letter if match["currency"] or letter in "KM" else "")).lower(), 1.0)
         unit, end = _unit(text, match)
         slack = 0.0 if scale == 1.0 and step == 1.0 else 0.5 * step * scale
         yield Mention(
@@ -233,6 +235,8 @@ def _unit(text: str, match: re.Match[str]) -> tuple[str | None, int]:
         return ("percentage points" if "point" in match["percent"].lower() else "%"), match.end()
     if match["currency"]:
         return _CURRENCY.get(match["currency"].strip().lower()), match.end()
+    if match["letter"] in {"k", "m", "b"}:
+        return match["letter"], match.end()
     following = _UNIT.match(text, match.end())
     if following is None or _PREDICATE.match(following["unit"]) or "\n" in following.group():
         return None, match.end()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kimera.missions.research.mentions import Mention, find_mentions
-from kimera.missions.research.words import STOP, content_stems, words
+from kimera.missions.research.words import STOP, content_stems, stem, words
 
 __all__ = ["AnswerKind", "Question", "read_question"]
 
@@ -23,6 +23,7 @@ _NUMBER = re.compile(
     r"temperature|value|count|capacity|volume|attendance|turnover)\b",
     re.I,
 )
+_COUNTED = re.compile(r"\bhow\s+many\s+((?:(?!is\b|are\b|was\b|were\b|do|did|have|has|in\b|can\b)\w+\s+){1,3})", re.I)
 _PLACE = re.compile(
     r"\bwhere\b|\blocation\b|\b(?:what|which)\s+(?:city|country|state|place|town|venue|stadium|region)\b", re.I
 )
@@ -51,6 +52,7 @@ class Question:
     stems: tuple[str, ...]
     names: tuple[Mention, ...]
     dates: tuple[Mention, ...]
+    counted: frozenset[str] = frozenset()
 
     @property
     def factoid(self) -> bool:
@@ -59,7 +61,14 @@ class Question:
 
     def answered_by(self, text: str) -> bool:
         """Return whether ``text`` holds a mention of the type that is asked for and not given in the question."""
-        return self.factoid and any(m.kind == self.asks and not self.mentions(m) for m in find_mentions(text))
+        found = [m for m in find_mentions(text) if m.kind == self.asks and not self.mentions(m)]
+        if self.asks == "number" and self.counted:
+            found = [
+                m
+                for m in found
+                if self.counted & set(content_stems(text[m.start : m.end + 40].split(",", maxsplit=1)[0])[:5])
+            ]
+        return self.factoid and bool(found)
 
     def mentions(self, mention: Mention) -> bool:
         """Return whether the question itself already names this; what is given cannot be the answer."""
@@ -78,6 +87,7 @@ def read_question(text: str) -> Question:
         stems=tuple(dict.fromkeys(content_stems(text))),
         names=tuple(m for m in mentions if m.kind == "name"),
         dates=tuple(m for m in mentions if m.kind == "date"),
+        counted=frozenset(stem(w) for match in _COUNTED.finditer(text) for w in words(match[1]) if w not in STOP),
     )
 
 

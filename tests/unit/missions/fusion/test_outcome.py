@@ -261,6 +261,24 @@ def test_without_a_direct_answer_both_tracks_open_the_report() -> None:
     assert "n_flipper" == opening.claims[0]
 
 
+def test_a_direct_question_gets_a_direct_answer() -> None:
+    """Promise: a question for one figure is answered by the sentence that covers it, and its older value."""
+    facts = packages.facts(question="What is the mean body mass of the penguins?")
+    numbers = tuple(c.model_copy(update={"role": "finding"}) for c in packages.analysis().claims)
+    package = packages.analysis(claims=numbers)
+    options: Any = {"track_status": DONE, "library": packages.library(), "library_blob": "0" * 64}
+    summary = fuse(facts, packages.research(), package, **options).summary
+    assert [("t_mean", "n_mean"), ("t_old",)] == [finding.claims for finding in summary]
+
+
+def test_an_archived_file_opens_a_report_only_alone() -> None:
+    """Promise: a sentence that only an archived file states is not the answer while a current one exists."""
+    old, new = packages.research().claims[3], packages.research().claims[0]
+    best = old.model_copy(update={"relevance": 1.0, "role": "answer"})
+    assert "t_mean" == fused(packages.research(claims=(best, new))).summary[0].claims[0]
+    assert "t_old" == fused(packages.research(claims=(best,))).summary[0].claims[0]
+
+
 def test_every_claim_is_in_the_report() -> None:
     """Promise: nothing is dropped: each claim leads a sentence of the answer or of the findings."""
     outcome = both()

@@ -53,6 +53,7 @@ STANDINGS = {
     "agreement": "agrees with another source",
     "several": "several sources",
     "apart": "not comparable",
+    "archived": "from an archived file",
     "single": "single source",
 }
 SECTIONS: dict[str, str] = {
@@ -242,10 +243,13 @@ def _references(outcome: MissionOutcomePackage, around: Mapping[str, str]) -> di
 def _standings(outcome: MissionOutcomePackage) -> dict[str, str]:
     found = dict.fromkeys((claim.id for claim in outcome.claims), "single")
     several = [c.id for c in outcome.claims if isinstance(c, TextClaim) and len({s.source_id for s in c.spans}) > 1]
+    aged = {source.id for source in outcome.sources if source.archived}
+    archived = [c.id for c in outcome.claims if isinstance(c, TextClaim) and {s.source_id for s in c.spans} <= aged]
     # Later marks win: what is most urgent to know about a claim comes last.
     marks: Sequence[tuple[str, Iterable[str]]] = (
         ("apart", (claim for item in outcome.not_comparable for claim in item.claims[:1])),
         ("several", several),
+        ("archived", archived),
         ("agreement", (claim for item in outcome.agreements for claim in item.claims)),
         ("conflict", (claim for item in outcome.conflicts for claim in item.claims)),
         ("current", (item.current for item in outcome.conflicts if item.current)),
