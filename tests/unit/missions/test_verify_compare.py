@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from kimera.missions._verify_compare import agrees, at_path, first_difference, numbers_in, same_value, values_in
+from kimera.missions._verify_compare import agrees, around, at_path, first_difference, numbers_in, same_value, values_in
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e12, max_value=1e12)
 VALUES = st.recursive(
@@ -106,7 +106,7 @@ def test_stated_values(stated: Any, found: Any, yes: bool) -> None:
 )
 def test_the_numbers_of_a_sentence(text: str, values: list[float]) -> None:
     """Promise: thousands, minus signs and exponents are read; digits inside names are not numbers."""
-    assert values == [value for _, value, _ in numbers_in(text)]
+    assert values == [number.value for number in numbers_in(text)]
 
 
 def test_paths_lead_to_values_or_nowhere() -> None:
@@ -118,5 +118,16 @@ def test_paths_lead_to_values_or_nowhere() -> None:
 
 
 def test_every_number_of_a_result_can_be_named() -> None:
-    """Promise: numbers are found in values, in texts and as the length of a list."""
-    assert {1.0, 2.5, 2.0, 7.0} <= set(values_in({"group 7": [1, 2.5]}))
+    """Promise: numbers are found in values, texts and keys."""
+    assert [7.0, 1.0, 2.5] == list(values_in({"group 7": [1, "x is 2.5"]}))
+
+
+def test_a_sentence_may_name_what_stands_around_its_value() -> None:
+    """Promise: neighbours, the row of a list and sections under the same name belong to a value, other tables not."""
+    result = {
+        "answers": {"mean": 41.5, "max": 77.0}, "n": {"mean": 12, "max": 13}, "rows": 99, "keys": [1, 2, 3],
+        "other": {"deep": {"far": 555.0}},
+    }  # fmt: skip
+    assert {41.5, 77.0, 12.0, 99.0, 3.0} == set(around(result, ("answers", "mean")))
+    rows = {"found": [{"r": 0.5, "groups": [{"n": 4}]}, {"r": 0.6}]}
+    assert {0.5, 4.0, 2.0, 1.0} == set(around(rows, ("found", 0, "r")))
