@@ -86,7 +86,7 @@ def chief_mention(text: str, mentions: Sequence[Mention]) -> Mention | None:
 
 
 def _with_previous(mentions: Sequence[Mention]) -> list[tuple[Mention, Mention | None]]:
-    numbers = [mention for mention in mentions if mention.kind == "number"]
+    numbers = [mention for mention in mentions if mention.kind == "number" and mention.unit != "ordinal"]
     return list(zip(numbers, [None, *numbers], strict=False))
 
 

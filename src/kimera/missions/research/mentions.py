@@ -14,6 +14,10 @@ __all__ = ["Kind", "Mention", "find_mentions", "same_value", "strip_dateline"]
 Kind = Literal["date", "number", "name"]
 
 
+def _row(text: str) -> list[str]:
+    return text.split()
+
+
 def _set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
@@ -69,6 +73,13 @@ _SCALES = {
 }
 _CURRENCY = {"$": "usd", "us$": "usd", "€": "eur", "£": "gbp", "¥": "jpy", "usd": "usd", "eur": "eur", "gbp": "gbp"}
 _WORDED = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
+_ORDINALS = {
+    name: float(value)
+    for value, name in enumerate(
+        _row("third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth"), 3
+    )
+}
+_ORDINAL = re.compile(rf"\b(?:\d{{1,3}}(?:st|nd|rd|th)|{'|'.join(_ORDINALS)})\b", re.I)
 _START = r"(?<![\w.])(?<![^\W\d_][-–])[-−]?"  # no number begins inside a word: "delta-15N"
 _NUMBER = re.compile(
     r"(?P<currency>US\$|[$€£¥]|(?:USD|EUR|GBP)\s)?\s?"
@@ -111,7 +122,7 @@ def strip_dateline(text: str) -> int:
 def find_mentions(text: str) -> list[Mention]:
     """Return the dates, quantities and names of ``text`` in order of position; they never overlap."""
     taken: list[Mention] = []
-    for finder in (_dates, _names, _numbers):
+    for finder in (_dates, _names, _ordinals, _numbers):
         found = [m for m in finder(text, taken) if all(m.end <= t.start or m.start >= t.end for t in taken)]
         taken.extend(found)
     return sorted(taken, key=lambda mention: mention.start)
@@ -223,6 +234,13 @@ def _numbers(text: str, taken: list[Mention]) -> Iterator[Mention]:
             slack,
             bool(_HEDGE.search(text[: match.start()])),
         )
+
+
+def _ordinals(text: str, taken: list[Mention]) -> Iterator[Mention]:
+    for match in _ORDINAL.finditer(text):
+        word = match.group().lower()
+        number = float(re.match(r"\d+", word).group()) if word[0].isdigit() else _ORDINALS[word]  # type: ignore[union-attr]
+        yield Mention("number", match.start(), match.end(), match.group(), f"{number:.0f}.", number, "ordinal")
 
 
 def _counts(text: str, match: re.Match[str]) -> bool:

@@ -18,7 +18,8 @@ _DATE = re.compile(
 )
 _NUMBER = re.compile(
     r"\bhow\s+(?:many|much|old|tall|high|long|far|large|big|fast|deep|wide|heavy|often)\b|"
-    r"\b(?:what|which)\b.{0,40}\b(?:number|amount|percentage|percent|share|rate|ratio|price|cost|revenue|income|profit|"
+    r"\b(?:which\s+|what(?:['’]s)?\s+(?:(?!of\b|on\b|in\b|for\b|between\b|at\b)[\w'’.-]+\s+){0,5}?)(?:"
+    r"number|amount|percentage|percent|share|rate|ratio|price|cost|revenue|income|profit|"
     r"budget|population|size|area|height|length|weight|distance|age|total|average|mean|median|score|salary|speed|"
     r"temperature|value|count|capacity|volume|attendance|turnover)\b",
     re.I,
@@ -29,8 +30,19 @@ _PLACE = re.compile(
 )
 _NAME = re.compile(r"\b(?:who|whom|whose)\b", re.I)
 _WHICH = re.compile(
-    r"\bwhich\b|\bwhat\s+(?:is|was)\s+the\s+(?:\w+\s+){1,3}(?:of|for)\b|"
-    r"\bwhat\s+(?!do|does|did|is|are|was|were|has|have|had|can|could|should|will|would|happen\w*|makes?|about|kind)\w+\s+\w+",
+    r"\bwhich\b|\bwhat(?:['’]s|\s+is|\s+was)\s+the\s+(?!effect|impact|relation|differ|role|reason|purpose|cause)(?:[\w-]+\s+){1,3}(?:of|for|in|by|at|on)\b|"
+    r"\bwhat\s+(?!\w+s\s|do|does|did|is|are|was|were|has|have|had|can|could|should|will|would|happen\w*|makes?|about|kind)\w+\s+\w+",
+    re.I,
+)
+_ASKED_WITH = re.compile(r"\b(?:who|whom|whose|what|which|when|where|why|how)\b", re.I)
+_BARE_NAME = re.compile(
+    r"\b(?:winner|champion|director|author|ceo|president|founder|inventor|actor|actress|singer|host|mayor|coach|captain|"
+    r"owner|capital|location|venue|manufacturer|developer|publisher|runner-up|composer|designer|architect|headquarters)s?\b",
+    re.I,
+)
+_BARE_NUMBER = re.compile(
+    r"\b(?:population|revenue|income|profit|budget|area|height|length|weight|distance|age|attendance|capacity|turnover|"
+    r"price|cost|salary|score|percentage|rate|number)\b",
     re.I,
 )
 _BOOLEAN = re.compile(r"^\s*(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should)\b", re.I)
@@ -94,10 +106,8 @@ def read_question(text: str) -> Question:
 def _asks(text: str) -> AnswerKind:
     if _MANY.search(text) and not _NAME.search(text):
         return "open"
-    for pattern, kind in _TYPED:
-        if pattern.search(text):
-            return kind
-    return "open"
+    typed = _TYPED if _ASKED_WITH.search(text) else _BARE  # "lindow fair location" asks without a question word
+    return next((kind for pattern, kind in typed if pattern.search(text)), "open")
 
 
 _TYPED: tuple[tuple[re.Pattern[str], AnswerKind], ...] = (
@@ -108,4 +118,10 @@ _TYPED: tuple[tuple[re.Pattern[str], AnswerKind], ...] = (
     (_PLACE, "name"),
     (_BOOLEAN, "boolean"),
     (_WHICH, "name"),
+)
+_BARE: tuple[tuple[re.Pattern[str], AnswerKind], ...] = (
+    (_BOOLEAN, "boolean"),
+    (_DATE, "date"),
+    (_BARE_NUMBER, "number"),
+    (_BARE_NAME, "name"),
 )
