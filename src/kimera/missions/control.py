@@ -12,7 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from kimera.errors import ConflictError, NotFoundError, StorageError, ValidationError
-from kimera.missions._ahead import Ahead
 from kimera.missions._reports import end_cancelled
 from kimera.missions._worker import Worker, working
 from kimera.missions.budget import ledger
@@ -134,8 +133,7 @@ def run(
     if home.embedded and not lock.take(wait=wait, notice=tell, give_up=stop.is_set):
         return get(home, mission_id)
     try:
-        ahead = Ahead(home, mission_id) if get(home, mission_id).library is None else None
-        with working(home, stop=stop, polite=True, ahead=ahead) as worker:
+        with working(home, stop=stop, polite=True) as worker:
             worker.start(mission_id)
             worker.wait(mission_id, follow)
             fault = worker.fault(mission_id)
