@@ -78,7 +78,7 @@ def _framed(asked: Question, statements: Sequence[Statement], read: dict[int, Se
             continue  # nothing differs, or several things do: not comparable
         slot = open_slots[0]
         same_source = statements[one].source_id == statements[other].source_id
-        if slot.kind != asked.asks and (same_source or asked.factoid):
+        if slot.kind != asked.asks and (same_source or (asked.factoid and not asked.loose)):
             continue  # one document that repeats a frame is usually a list; a question for a date is not about counts
         if slot.kind == "name" and (
             _own_subject(statements[one], slot.one) or _own_subject(statements[other], slot.other)
@@ -115,7 +115,7 @@ def _answering(asked: Question, statements: Sequence[Statement], read: dict[int,
 
 def _measuring(asked: Question, statements: Sequence[Statement], read: dict[int, Sentence]) -> Iterator[Pair]:
     """Yield pairs that state one quantity differently in other words."""
-    if asked.factoid and asked.asks != "number":
+    if asked.factoid and asked.asks != "number" and not asked.loose:
         return
     found: dict[int, Measured] = {}
     for index in sorted(read):

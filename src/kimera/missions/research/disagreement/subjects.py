@@ -9,7 +9,7 @@ from kimera.missions.research.disagreement.contracts import Statement
 from kimera.missions.research.mentions import Mention, find_mentions, same_value
 from kimera.missions.research.words import content_stems, stem, words
 
-__all__ = ["other_subjects"]
+__all__ = ["other_subjects", "subject_of"]
 
 LONGEST = 10  # words of a title; a longer one is a first line, not a name
 
@@ -39,7 +39,7 @@ def other_subjects(one: Statement, other: Statement, slot: Sequence[Mention]) ->
         return False
     if one.source_id == other.source_id:
         return one.heading != other.heading
-    above, beside = _subject(one.title, one.heading), _subject(other.title, other.heading)
+    above, beside = subject_of(one.title, one.heading), subject_of(other.title, other.heading)
     return bool(above - beside) and bool(beside - above)
 
 
@@ -49,7 +49,7 @@ def _names(text: str) -> tuple[Mention, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _subject(title: str, heading: str) -> frozenset[str]:
+def subject_of(title: str, heading: str) -> frozenset[str]:
     """Return the stems of the names in a title and a heading, without the words for a kind of text."""
     short = [part for part in (title, heading) if len(part.split()) <= LONGEST and "." not in part.strip(". ")]
     named = {s for part in short for m in _names(part) for s in content_stems(m.text)}
