@@ -336,3 +336,29 @@ def test_a_mission_the_engine_gave_up_is_begun_again_without_repeating_phases(ho
     connection.close()
     row = control.run(home, mission_id)
     assert ("DONE", False, 1) == (row.state, row.partial, calls.calls)
+
+
+def test_one_worker_runs_a_mission_and_later_its_retry(home: control.Home, folder: Path) -> None:
+    """Promise: a worker process that saw a mission end takes its retry like any other mission."""
+    gate = Gate("ds_star:code", lambda: ValueError("bad table"), times=1)
+    mission_id = submit(home, folder, gate)
+    ends = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(control.work, home, ends)
+        assert wait_for(lambda: control.get(home, mission_id).ended)
+        control.retry(home, mission_id, "ds_star")
+        assert wait_for(lambda: control.get(home, mission_id).ended)
+        ends.set()
+        serving.result(PATIENCE)
+    row = control.get(home, mission_id)
+    assert ("DONE", False, "done", 2) == (row.state, row.partial, row.ds_star, row.version)
+
+
+def wait_for(condition: Callable[[], bool]) -> bool:
+    """Return whether the condition came true in time."""
+    pause = threading.Event()
+    for _ in range(200):
+        if condition():
+            return True
+        pause.wait(0.05)
+    return False
