@@ -4,23 +4,44 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from benchmarks.small_missions import playbook
 from sqlalchemy import event
+from tests.databases import database_url
 
 from kimera.errors import ConflictError, HomeBusy, KimeraError, StorageFull, ValidationError
 from kimera.missions import control
 from kimera.missions._steps import CRASH_LIMIT
 from kimera.missions.contracts import MissionOptions
+from kimera.settings import Settings
 from kimera.storage.fold import fold
 from kimera.storage.missions import Entry
 
 PATIENCE = 10.0
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.slow])])
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[control.Home]:
+    """Yield an open home on each kind of database."""
+    playbook()
+    with ExitStack() as stack:
+        url = None
+        if request.param == "postgres":
+            url = stack.enter_context(database_url("postgres", tmp_path))
+        settings = Settings(home=tmp_path / "home", database_url=url)  # type: ignore[arg-type]
+        yield stack.enter_context(control.open_home(settings))
+
+
+def only_sqlite(home: control.Home) -> None:
+    """Skip what is about SQLite files."""
+    if not home.embedded:
+        pytest.skip("about SQLite files")
 
 
 class Gate:
@@ -242,6 +263,7 @@ def test_a_full_disk_leaves_the_mission_resumable(home: control.Home, folder: Pa
 
 def test_a_busy_home_says_who_works_there(home: control.Home, folder: Path) -> None:
     """Promise: a second run in a home raises HomeBusy with the process id at once, or waits after one message."""
+    only_sqlite(home)
     mission_id = control.submit(home, "What?", folder, playbook="small")
     lock = control.HomeLock(home)
     assert lock.try_take()
@@ -285,6 +307,7 @@ def test_an_illegal_transition_is_refused(home: control.Home, folder: Path) -> N
 
 def test_a_database_that_runs_full_leaves_the_mission_resumable(home: control.Home, folder: Path) -> None:
     """Promise: when SQLite itself has no room, StorageFull says so; with room again the mission completes."""
+    only_sqlite(home)
     mission_id = control.submit(home, "What?", folder, playbook="small")
 
     def shrink(connection: Any, _: object) -> None:
@@ -314,6 +337,7 @@ def test_starting_one_id_twice_runs_it_once(home: control.Home, folder: Path) ->
 
 def test_a_mission_the_engine_gave_up_is_begun_again_without_repeating_phases(home: control.Home, folder: Path) -> None:
     """Promise: a round that the engine lost is begun under a new id; phases whose state we hold are not executed."""
+    only_sqlite(home)
     gate, stop = Gate("ds_star:verify"), threading.Event()
     calls = Gate("ds_star:analyze")
     calls.open.set()
