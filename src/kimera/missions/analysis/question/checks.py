@@ -13,9 +13,9 @@ __all__ = ["refuse_unclear", "unread_demand"]
 _UNSUPPORTED = re.compile(
     r"\b(?:rolling|moving average|resampl\w*|interpolat\w*|pivot\w*|cluster\w*|k-?means|pca|principal "
     r"component|one-?hot|bootstrap\w*|"
-    r"seasonal\w*|decompos\w*|cumulative|cumsum|lagg?(?:ed)?\b|percent(?:age)? change|pct_change|growth "
-    r"rate|weighted|winsor\w*|trimmed|"
-    r"tf-?idf|sentiment|word cloud|tokeni[sz]\w*|bonferroni|tukey|post[- ]hoc|partial correlation|"
+    r"seasonal decompos\w*|decompos\w*|cumulative (?:sum|distribution)|cumsum|lagg?(?:ed)?\b|percent(?:age)? change|pct_change|growth "
+    r"rate|weighted (?:mean|average)|winsor\w*|trimmed|"
+    r"tf-?idf|sentiment analysis|word cloud|tokeni[sz]\w*|bonferroni|tukey|post[- ]hoc|partial correlation|"
     r"mahalanobis|isolation forest|dbscan|"
     r"box-?cox|yeo-?johnson|fourier|autocorrelat\w*|stationar\w*|dickey|granger|haversine|smote|oversampl\w*|k-?nearest|knn)\b",
     re.IGNORECASE,
@@ -36,7 +36,7 @@ _EXAMPLES = re.compile(
 
 def unread_demand(context: Context, measures: list[Measure]) -> str | None:
     """Return what the question asks for that no step took up, or None; such a demand touches every slot."""
-    unknown = _UNSUPPORTED.search(context.text)
+    unknown = _UNSUPPORTED.search("\n".join(_unnamed(s, context) for s in context.sentences))
     if unknown:
         return f"{unknown[0].lower()} is not among the steps that can be done here"
     if any(step.how == "unsupported" for step in context.steps):
@@ -44,9 +44,48 @@ def unread_demand(context: Context, measures: list[Measure]) -> str | None:
     if _NEW_COLUMN.search(context.text) and not context.derived:
         return "how the new column is made was not understood"
     for sentence in context.sentences:
-        demand = _unlinked_quote(sentence, context) or _unread_filter(sentence, context, measures)
+        demand = _unread_step(sentence, context) or _unlinked_quote(sentence, context)
+        demand = demand or _unread_filter(sentence, context, measures)
         if demand:
             return demand
+    return None
+
+
+def _unnamed(sentence: str, context: Context) -> str:
+    """Return a sentence without the columns it names, whose words are no demands."""
+    for mention in reversed(context.mentions(sentence)):
+        sentence = sentence[: mention.start] + "~" + sentence[mention.end :]
+    return sentence
+
+
+_DEMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"\b(?:fill\w*|imput(?:e|ing|ed)|replac(?:e|ing))\b.{0,40}\b(?:missing|null|nan)\b|\bimput(?:e|ing)\b", ("fill",)),
+    (r"\b(?:remov|drop|delet|eliminat)\w*\b.{0,20}\bduplicat", ("drop_duplicates",)),
+    (r"\b(?:remov|drop|delet|eliminat|exclud)\w*\b.{0,30}\boutliers?\b", ("drop_outliers",)),
+    (r"\b(?:label|ordinal|categorical)[- ]encod|\bencod(?:e|ing)\b", ("encode",)),
+    (
+        r"\b(?:min-?max|z-?score) (?:normali[sz]|scal)|\bnormali[sz](?:e|ing) the|\bstandardi[sz](?:e|ing) the",
+        ("transform",),
+    ),
+    (r"\b(?:log|logarithm\w*)[- ]transform|\bappl\w+ (?:a|the) (?:natural )?log", ("transform",)),
+    (r"\bbin(?:s|ning|ned)?\b|\bcategori[sz](?:e|es|ing)\b|\bdiscreti[sz]", ("bin", "flag", "extract")),
+    (r"\bconvert\w*\b.{0,40}\b(?:celsius|fahrenheit|kelvin|km|miles|dollars|euros?|meters|feet|kg|pounds)\b", ()),
+    (r"\bmerg(?:e|ing)\b|\bjoin(?:ing)? (?:the|two)\b|\bconcat", ()),
+)
+
+
+def _unread_step(sentence: str, context: Context) -> str | None:
+    """A sentence that orders a change of the data must have become a step of that kind."""
+    kinds = {step.kind for step in context.steps}
+    if re.match(r"\W*(?:if|assum)", sentence, re.IGNORECASE) or re.search(
+        r"(?:do not|don't|without|no need)", sentence, re.IGNORECASE
+    ):
+        return None
+    spoken = _unnamed(sentence, context)
+    for pattern, wanted in _DEMANDS:
+        match = re.search(pattern, spoken, re.IGNORECASE)
+        if match and not kinds & set(wanted):
+            return f"the step “{match[0][:50]}” was not understood"
     return None
 
 
@@ -56,6 +95,9 @@ def _unlinked_quote(sentence: str, context: Context) -> str | None:
     known = {stem(w) for slot in context.asked.slots for o in (*slot.options, *slot.parts) for w in split_name(o)}
     for match in _QUOTE.finditer(sentence):
         quoted = next(g for g in match.groups() if g).strip(" .,")
+        around = sentence[max(0, match.start() - 12) : match.start()] + "~" + sentence[match.end() : match.end() + 12]
+        if not re.search(r"\b(?:column|feature|variable|field)s?\b", around, re.IGNORECASE):
+            continue
         if re.search(r"[()]|\w\.\w", quoted):
             continue  # the name of a function or method
         stems = {w.stem for w in words(re.sub("_", " ", quoted))}

@@ -61,6 +61,8 @@ def _extreme_in(sentence: str, slot: Slot, context: Context) -> Measure | None:
         (k for k in _STATISTICS if re.search(_STATISTICS[k], sentence[edge.start() :], re.IGNORECASE)),
         "value",
     )
+    if statistic == "value" and context.column(after[0]).binary:
+        statistic = "mean"  # the highest value of a yes/no column is its share of yes
     if statistic == "sum" and re.match(r"total", after[0], re.IGNORECASE):
         statistic = "value"
     return Measure(kind="extreme_group", columns=(after[0],), by=by, options={"statistic": statistic, **having})

@@ -12,7 +12,7 @@ from kimera.missions.analysis.question.context import Context, Unanswerable
 from kimera.missions.analysis.question.extremes import read_extreme
 from kimera.missions.analysis.question.kinds import NORMALITY, TWO_GROUPS, kind_of, spread_rule, test_of
 from kimera.missions.analysis.question.slots import Slot
-from kimera.missions.analysis.question.words import number_of, stem
+from kimera.missions.analysis.question.words import number_of, split_name, stem
 
 __all__ = ["correlation", "pair_of", "read_measure", "read_test", "slot_conditions", "univariate"]
 
@@ -101,6 +101,8 @@ def _by_family(kind: str, slot: Slot, context: Context, part: int) -> Measure:
         return read_test(kind, slot, context)
     if kind == "r":
         return correlation(slot, context, "r")
+    if kind in {"max", "min"} and not _has_number(slot, context) and _entity(slot, context):
+        kind = "extreme"
     if kind in {"strongest", "extreme"}:
         return read_extreme(kind, slot, context)
     if kind.startswith("outlier_"):
@@ -114,6 +116,10 @@ def _by_family(kind: str, slot: Slot, context: Context, part: int) -> Measure:
     if kind == "quantile":
         options["percent"] = _quantile(slot)
     return Measure(kind=kind, columns=(column,), options=dict(options))
+
+
+def _has_number(slot: Slot, context: Context) -> bool:
+    return any(context.column(c).numeric for c in context.slot_columns(slot))
 
 
 def _quantile(slot: Slot) -> int:
@@ -226,9 +232,16 @@ def _bounded(name: str, bounds: list[Condition]) -> bool:
     return same and (low if bounds[0].op in {"<", "<="} else high)
 
 
+_MONTHS = (
+    "january february march april may june july august september october november december "
+    "jan feb mar apr may jun jul aug sep oct nov dec"
+)
+
+
 def _numbered_value(name: str, column: str, values: tuple[str, ...]) -> list[Condition]:
     known = {float(v): v for v in values if number_of(v) is not None}
-    hits = [n for w in name.split() if (n := number_of(w)) is not None and n in known]
+    months = {w: float(k % 12 + 1) for k, w in enumerate(_MONTHS.split())} if column == "month" else {}
+    hits = [n for w in name.split() if (n := months.get(w, number_of(w))) is not None and n in known]
     return (
         [Condition(column=column, op="=", value=int(hits[0]) if hits[0].is_integer() else hits[0])]
         if len(hits) == 1
@@ -388,17 +401,43 @@ def _entity(slot: Slot, context: Context) -> str | None:
     return None
 
 
+_PLAIN_COUNT = frozenset(
+    stem(w)
+    for w in "count counts number num total of the n no rows row entries entry records record observations instances data "
+    "dataset size left remaining after removal removing removed deletion cleaning cleaned clean final new filtered in with "
+    "how many samples items who which that are were have filtering not and non is to for all value values a".split()
+)
+
+
+def _all_read(slot: Slot, context: Context) -> None:
+    """Raise `Unanswerable` when the name of a count holds a word that chose no rows and names nothing counted."""
+    conditions = [*slot_conditions(slot, context), *context.filters, *(c for s in context.steps for c in s.where)]
+    used = {stem(w) for c in conditions for w in (*split_name(c.column), *re.findall(r"\w+", str(c.value)))}
+    used |= {stem(w) for s in context.steps for w in split_name(s.target)}
+    counted = re.findall(
+        r"\b(?:how many|number of|count(?: of)?(?: the)?|total)\s+(?:the\s+)?(\w+)(?:\s+(\w+))?",
+        context.text,
+        re.IGNORECASE,
+    )
+    nouns = {stem(w) for pair in counted for w in pair}
+    left = [w for w in slot.tokens if stem(w) not in _PLAIN_COUNT | used | nouns]
+    if left and not (conditions and not slot_conditions(slot, context) and len(context.asked.slots) <= 1):
+        raise Unanswerable("the rows to count were not recognised: " + " ".join(left))
+
+
 def _counted(kind: str, slot: Slot, context: Context) -> Measure:
     if kind in {"most_missing", "duplicates"}:
         # duplicates are counted before they are removed
         return Measure(kind=kind, stage=0 if kind == "duplicates" else -1)
     if kind == "rows":
+        _all_read(slot, context)
         return Measure(kind="rows")
     if kind == "share":
         conditions = slot_conditions(slot, context) or list(context.filters)
         if not conditions:
             raise Unanswerable("the part whose share is asked for was not recognised")
-        return Measure(kind="share", where=())
+        part = conditions[-1]
+        return Measure(kind="share", where=(part,), options={"part": part.text()})
     columns = context.slot_columns(slot) or context.phrase_columns(slot.about)
     if not columns:
         for sentence, end in context.with_words(_SPOKEN["missing" if "missing" in kind else kind]):

@@ -57,11 +57,9 @@ def _rows(writer: Writer, measure: Measure) -> str:
 
 
 def _share(writer: Writer, measure: Measure) -> str:
-    relation = writer.relation(measure)
-    return (
-        f"{_one(writer, measure, 'count(*)')} / "
-        f"db.execute({f'SELECT count(*) FROM {name_of(relation.name)}'!r}).fetchall()[0][0]"
-    )
+    rest = tuple(c for c in measure.where if c.text() != measure.options.get("part"))
+    whole = measure.model_copy(update={"where": rest})
+    return f"{_one(writer, measure, 'count(*)')} / {_one(writer, whole, 'count(*)')}"
 
 
 def _missing(writer: Writer, measure: Measure) -> str:

@@ -174,7 +174,7 @@ def _flag(step: Step, target: str, relation: Relation) -> str:
 def _fill(step: Step, target: str, relation: Relation) -> str:
     x, source = name_of(step.columns[0]), name_of(relation.name)
     if step.how == "zero":
-        return f"coalesce({x}, 0)"
+        return f"coalesce({x}, '0')" if relation.column(step.columns[0]).role == "text" else f"coalesce({x}, 0)"
     if step.how == "mode":
         return (
             f"coalesce({x}, (SELECT {x} FROM {source} WHERE {x} IS NOT NULL GROUP BY {x} ORDER BY "
