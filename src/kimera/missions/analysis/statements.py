@@ -48,7 +48,7 @@ def scope_of(measure: Measure) -> dict[str, str]:
 def _test(condition: Condition) -> str:
     if condition.op in {"missing", "present"}:
         return condition.op
-    value = f"its {condition.aggregate}" if condition.aggregate else str(condition.value)
+    value = f"its {condition.aggregate}" if condition.aggregate else condition.other or str(condition.value)
     return value if condition.op == "=" else f"{condition.op} {value}"
 
 

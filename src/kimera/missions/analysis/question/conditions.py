@@ -116,6 +116,8 @@ def _compared(text: str, items: Sequence[Item], table: TableView) -> Iterator[Fo
         j, op = _next(items, k)
         while op is not None and op.kind == "op":
             n, number = _next(items, j, 2)
+            if number is not None and number.kind == "col" and number.column != column.name and _sides(op):
+                yield Found(Condition(column=column.name, op=op.op, other=number.column), item.start, number.end)
             if number is None or number.kind not in {"num", "agg"}:
                 break
             end = number.end
@@ -131,6 +133,11 @@ def _compared(text: str, items: Sequence[Item], table: TableView) -> Iterator[Fo
             if link is None or link.text not in {"and", "&", ","}:
                 break
             j, op = _next(items, n + 1, 2)
+
+
+def _sides(op: Item) -> bool:
+    """Say whether a comparison may stand between two columns; over and before more often speak of time."""
+    return op.op in {"<", "<=", ">", ">="} and op.text.lower() not in {"over", "under", "before", "after", "up to"}
 
 
 def _between(text: str, items: Sequence[Item], table: TableView) -> Iterator[Found]:
@@ -149,11 +156,15 @@ def _between(text: str, items: Sequence[Item], table: TableView) -> Iterator[Fou
         before = [i for i in items[max(0, k - 5) : k] if i.kind == "col"]
         after = [i for i in items[k + 4 : k + 6] if i.kind == "col"]
         column = table.column((before[-1:] or after[:1] or [item])[0].column)
-        if column is None or not column.numeric:
+        years, part = _year_column(table)
+        if years is not None and all(re.fullmatch(r"(?:1[89]|20)\d\d", following[n].text) for n in (0, 2)):
+            column = years if column is None or (column.maximum or 0) < 1800 else column
+        if column is None or not (column.numeric or column is years):
             continue
+        part = part if column is years else None
         low, high = sorted((_number(following[0].value), _number(following[2].value)), key=float)
-        yield Found(Condition(column=column.name, op=">=", value=low), item.start, following[0].end)
-        yield Found(Condition(column=column.name, op="<=", value=high), following[0].end, following[2].end)
+        yield Found(Condition(column=column.name, op=">=", value=low, part=part), item.start, following[0].end)
+        yield Found(Condition(column=column.name, op="<=", value=high, part=part), following[0].end, following[2].end)
 
 
 def _inherited(text: str, items: Sequence[Item], table: TableView) -> Iterator[Found]:
@@ -285,7 +296,21 @@ def _flagged(text: str, items: Sequence[Item], table: TableView) -> Iterator[Fou
         verbal = re.search(r"(?:ed|ing|ive)$", item.text)
         counted = re.match(r"\W*(?:how many|what (?:percent\w*|proportion|share|fraction))\b", text, re.IGNORECASE)
         clause = clause or (counted and re.search(r"[a-z]+s\s+$", before))
-        if (clause and verbal and not (related and not _negated(text, item.start))) or (noun and not verbal):
+        related = related and not _negated(text, item.start)
+        many = (
+            item.text.endswith("s")
+            and not column.name.lower().endswith("s")
+            and not re.match(r"\W*(?:column|feature)", after)
+        )
+        stated = re.search(r"\b(?:are|is|were|was)\s+(?:not\s+)?$", before, re.IGNORECASE) and re.match(
+            r"\s*(?:[?.,]|and\b|$)", after
+        )
+        if (
+            (many and not re.search(r"number of\s+$", before + "~"))
+            or (stated and counted)
+            or (clause and verbal and not related)
+            or (noun and not verbal)
+        ):
             value, other = yes
             yield Found(
                 Condition(column=column.name, op="=", value=other if _negated(text, item.start) else value),

@@ -19,6 +19,11 @@ _NEW = re.compile(
     r"\b(?:creat\w*|generat\w*|calculat\w*|comput\w*)\s+(?:the\s+)?[\"'“][\w ]+[\"'”]\s*(?:by|as|for|feature|from)?",
     re.IGNORECASE,
 )
+_GROUPS = re.compile(
+    r"\b(?:divid|split|categori[sz]|group|bin|classif|segment)\w*\b.{0,80}\b(?:into|as|groups?|categories)\b|"
+    r"\bcreat\w*\b.{0,30}\b(?:categories|groups|bins)\b",
+    re.IGNORECASE,
+)
 _NAMED = re.compile(
     r"\b(?:called|named|labell?ed)\s*:?\s*(?:as\s+)?(?:[\"'“`]([^\"'”`]+)[\"'”`]|([A-Za-z]\w*))", re.IGNORECASE
 )
@@ -60,7 +65,7 @@ def new_name(sentence: str, table: TableView) -> str | None:
 
 def read_derivation(sentence: str, table: TableView, known: str | None) -> Step | None:
     """Read one sentence as the making of a column; ``known`` is the new column already spoken of."""
-    fresh = _NEW.search(sentence)
+    fresh = _NEW.search(sentence) or _GROUPS.search(sentence)
     speaks = known is not None and re.search(
         rf"\b{re.escape(known)}\b|\bnew (?:feature|column|variable)\b", sentence, re.IGNORECASE
     )
@@ -72,6 +77,12 @@ def read_derivation(sentence: str, table: TableView, known: str | None) -> Step 
         else None
     )
     name = name or known or "new_feature"
+    if (
+        known is None
+        and not _NEW.search(sentence)
+        and (len(read_ranges(sentence)) < 2 or re.search(r"p-?value|skew|correlat", sentence, re.IGNORECASE))
+    ):
+        return None
     hidden = re.sub(rf"[\"'“`]?{re.escape(name)}[\"'”`]?", lambda m: "~" * len(m[0]), sentence, flags=re.IGNORECASE)
     mentions = [m for m in find_columns(hidden, table) if not m.entity and m.column != name]
     for reader in (_ranges, _date_part, _logarithm, _alone, _scaled, _arithmetic):

@@ -12,6 +12,10 @@ from kimera.missions.analysis.question.slots import Slot
 __all__ = ["read_extreme", "strongest"]
 
 _STATISTICS = {"mean": r"\b(?:mean|average|avg)\b", "median": r"\bmedian\b", "sum": r"\b(?:sum|total)\b"}
+_ANY = (
+    r"\b(?:highest|most|largest|greatest|maximum|max|top|best|oldest|longest|lowest|least|smallest|minimum|min|fewest|"
+    r"youngest|shortest|worst)\b"
+)
 _DOWN = r"\b(?:lowest|least|smallest|minimum|min|fewest|youngest|shortest|worst)\b"
 
 
@@ -21,12 +25,13 @@ def read_extreme(kind: str, slot: Slot, context: Context) -> Measure:
         return _strongest(name, context)
     if re.search(r"\bmissing|\bnull", name + " " + slot.about):
         return Measure(kind="most_missing")
-    low = re.search(_DOWN, name + " " + slot.about, re.IGNORECASE) is not None
     for sentence, _ in context.with_words(
         r"\b(?:highest|most|largest|greatest|maximum|max|top|best|lowest|least|smallest|minimum|min|fewest|oldest|youngest|longest|shortest)\b"
     ):
         measure = _extreme_in(sentence, slot, context)
         if measure is not None:
+            named = re.search(_ANY, name, re.IGNORECASE)
+            low = re.search(_DOWN, name if named else sentence, re.IGNORECASE) is not None
             return measure.model_copy(update={"options": {**measure.options, "low": low}})
     raise Unanswerable("the group or the value of the extreme was not recognised")
 
@@ -44,15 +49,43 @@ def _extreme_in(sentence: str, slot: Slot, context: Context) -> Measure | None:
     before = [
         m.column
         for m in linked
-        if m.end <= edge.start() and (context.column(m.column).role != "number" or m.column in context.groups)
+        if m.end <= edge.start()
+        and (context.column(m.column).role != "number" or m.column in context.groups or _is_year(m.column))
     ]
     after = [m.column for m in linked if m.start >= edge.end() and context.column(m.column).numeric and not m.entity]
-    by = before[0] if before else next((c for c in [*context.slot_columns(slot), *context.groups]), None)
+    # ``in which year was X highest``: the value stands before the edge
+    after = after or [
+        m.column
+        for m in linked
+        if m.end <= edge.start() and context.column(m.column).numeric and m.column not in before
+    ]
+    by = (
+        before[0]
+        if before
+        else next(
+            (
+                c
+                for c in [
+                    *context.slot_columns(slot),
+                    *context.phrase_columns(re.sub("_", " ", slot.parts[0])),
+                    *context.groups,
+                ]
+            ),
+            None,
+        )
+    )
     conditioned = context.set_apart()
     after = [c for c in after if c not in conditioned] or after
     if by is None:
         return None
     if re.match(r"\s*(?:number of|frequent|common|count of)", sentence[edge.end() :], re.IGNORECASE) and not after:
+        return Measure(kind="extreme_group", columns=(), by=by, options={"statistic": "count"})
+    if not after and re.match(r"\W*$", sentence[edge.end() :]):
+        # ``Which hour has the lowest?`` leans on the sentence before
+        earlier = context.sentences[: context.sentences.index(sentence)]
+        after = [c for s in earlier[-1:] for c in context.numeric(s) if c not in {*context.set_apart(), by}][:1]
+        sentence = sentence[: edge.end()] + " " + " ".join(earlier[-1:])
+    if not after and edge[0].lower() in {"most", "fewest"} and not _counts(context):
         return Measure(kind="extreme_group", columns=(), by=by, options={"statistic": "count"})
     if not after or after[0] == by:
         return None
@@ -63,9 +96,25 @@ def _extreme_in(sentence: str, slot: Slot, context: Context) -> Measure | None:
     )
     if statistic == "value" and context.column(after[0]).binary:
         statistic = "mean"  # the highest value of a yes/no column is its share of yes
-    if statistic == "sum" and re.match(r"total", after[0], re.IGNORECASE):
-        statistic = "value"
+    if (
+        statistic == "sum"
+        and re.match(r"total", after[0], re.IGNORECASE)
+        and context.column(by).unique < context.table.rows
+    ):
+        return None  # the total of a group, or the group that holds the highest total: not said
     return Measure(kind="extreme_group", columns=(after[0],), by=by, options={"statistic": statistic, **having})
+
+
+def _is_year(name: str) -> bool:
+    return name.lower() in {"year", "yr"}
+
+
+def _counts(context: Context) -> bool:
+    """Say whether a column already counts things, so that counting rows would be something else."""
+    return any(
+        c.numeric and re.search(r"\bcount\b|\bquantity\b|\bnumber\b", c.name, re.IGNORECASE)
+        for c in context.table.columns
+    )
 
 
 def _least_rows(by: str, context: Context) -> dict[str, int]:

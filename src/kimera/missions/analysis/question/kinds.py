@@ -43,6 +43,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
     ("first", r"\bfirst (?:entry|value|row|element)\b"),
     ("mean", r"\bmean\b|\baverages?\b|\bavg\b"),
     ("range", r"\brange\b"),
+    ("rate", r"\brates?\b"),
     ("unique", r"\bunique\b|\bdistinct\b"),
     ("rows", r"\b(?:count|counts|number|num|total number|how many|n|rows|entries|records|size)\b"),
     ("max", r"\bmax(?:imum)?\b|\bhighest\b|\blargest\b|\bmost\b"),
@@ -128,17 +129,10 @@ def _refined(kind: str, name: str, about: str) -> str:
     ):
         if re.search(rf"\b(?:{word})\b", name) and not re.search(r"\b(?:count|number|num)\b", name):
             return f"outlier_{made}"
-    if re.search(r"\blist\b|\bvalues\b(?! count)", name) and not re.search(r"\bcount\b|\bnumber\b|\btotal\b", name):
-        return "outlier_values"
     if re.search(r"\b(?:percent|proportion|ratio|share)", name):
         return "outlier_share"
-    return (
-        "outlier_count"
-        if re.search(
-            r"\bcounts?\b|\bnumber\b|\bnum\b|\btotal\b|\bhow many\b|\bno of\b|^outliers?\s*$|\binteger", everything
-        )
-        else "outlier_values"
-    )
+    named = re.search(r"\blist\b|\bvalues\b(?! count)|\bnames?\b", name)
+    return "outlier_values" if named and not re.search(r"\bcount\b|\bnumber\b|\btotal\b", name) else "outlier_count"
 
 
 def test_of(context: Context, tests: tuple[tuple[str, str], ...], hint: str = "") -> str | None:

@@ -16,6 +16,7 @@ from kimera.missions.analysis.question.measures import (
     univariate,
 )
 from kimera.missions.analysis.question.models import read_model
+from kimera.missions.analysis.question.rules import read_rules
 from kimera.missions.analysis.question.slots import Slot
 from kimera.missions.analysis.question.words import NUMBER, number_of
 
@@ -45,7 +46,26 @@ def read_label(slot: Slot, context: Context) -> tuple[Rule, ...]:
     positive = [o for o in options if o not in negative]
     if len(positive) == 1 and len(negative) == 1:
         return _two(positive[0], negative[0], slot, context)
+    rules = _stated(options, slot, context)
+    if rules is not None:
+        return rules
     raise Unanswerable("how to choose between " + ", ".join(options[:5]) + " was not understood")
+
+
+def _stated(options: list[str], slot: Slot, context: Context) -> tuple[Rule, ...] | None:
+    """Return the rules a question spells out option by option."""
+
+    def measured(metric: str) -> Measure:
+        if metric in {"skewness", "kurtosis"}:
+            column = univariate(metric, slot, context)
+            base = Measure(kind=metric, columns=(column,), options={"ddof": 0 if context.says(r"\bscipy\b") else 1})
+        elif metric == "r2":
+            base = read_model("r2", slot, context)
+        else:
+            base = correlation(slot, context, "r") if metric == "r" else read_test("p", slot, context)
+        return _with_where(base, slot, context)
+
+    return read_rules(options, context.text + "\n" + slot.about, measured)
 
 
 def _sign(option: str) -> int | None:

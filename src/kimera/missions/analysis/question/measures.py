@@ -10,6 +10,7 @@ from kimera.missions.analysis.question.cleaning import outlier_rule
 from kimera.missions.analysis.question.conditions import find_conditions
 from kimera.missions.analysis.question.context import Context, Unanswerable
 from kimera.missions.analysis.question.extremes import read_extreme
+from kimera.missions.analysis.question.linking import alike
 from kimera.missions.analysis.question.kinds import NORMALITY, TWO_GROUPS, kind_of, spread_rule, test_of
 from kimera.missions.analysis.question.slots import Slot
 from kimera.missions.analysis.question.words import number_of, split_name, stem
@@ -50,6 +51,7 @@ _SPOKEN = {
     "quantile": r"\bpercentile|\bquartile|\bquantile",
     "iqr": r"\bIQR\b|\binterquartile",
     "first": r"\bfirst\b",
+    "rate": r"\brates?\b",
     "within_sd": r"\bwithin\b",
     "normality": r"\bnormal|\bdistribution",
     "outliers": r"\boutlier",
@@ -65,8 +67,9 @@ def read_measure(slot: Slot, context: Context, part: int = 0, each: str | None =
     if kind is None and each is not None and context.phrase_columns(" ".join(slot.tokens)) == [each]:
         return Measure(kind="group_name", columns=(each,), by=each, stage=len(context.steps))
     where = slot_conditions(slot, context)
+    kind = _edge_kind(kind, slot, context) if not where else kind
     if kind is None:
-        kind = "rows" if where and not context.slot_columns(slot) else _spoken_kind(context)
+        kind = "rows" if where and not context.slot_columns(slot) else _spoken_kind(slot, context)
     if kind is None:
         raise Unanswerable(f"no known measure in the name or description of {slot.name}")
     made = _by_family(kind, slot, context, part)
@@ -83,12 +86,33 @@ def read_measure(slot: Slot, context: Context, part: int = 0, each: str | None =
     )
 
 
-def _spoken_kind(context: Context) -> str | None:
-    """Fall back on the one statistic the question itself names."""
+_EDGE = r"\b(?:highest|most|largest|greatest|maximum|lowest|least|smallest|minimum|fewest|oldest|youngest|longest|shortest)\b"
+_OPEN_NAMES = frozenset(stem(w) for w in "answer result value output x y n response number total final".split())
+
+
+def _edge_kind(kind: str | None, slot: Slot, context: Context) -> str | None:
+    """A slot named after a grouping column, in a question for a highest or lowest, wants that group's name."""
+    named = context.phrase_columns(" ".join(slot.tokens) + " " + re.sub("_", " ", slot.parts[0]))
+    groups = [
+        c for c in named if not context.column(c).numeric or c in context.groups or c.lower() in {"year", "month"}
+    ]
+    if not groups or kind not in {None, "max", "min", "mode", "sum", "unique", "mean"} or len(groups) < len(named):
+        return kind
+    if kind is None and context.says(r"\bmost (?:common|frequent)\b|\bmode\b"):
+        return "mode"
+    return "extreme" if context.says(_EDGE) else kind
+
+
+def _spoken_kind(slot: Slot, context: Context) -> str | None:
+    """Fall back on the one statistic the question names, when the slot's name says nothing else."""
+    linked = {w for c in context.slot_columns(slot) for w in split_name(c)}
+    left = [w for w in slot.tokens if stem(w) not in _OPEN_NAMES and not any(alike(w, part) for part in linked)]
+    if left:
+        return None
     question = context.sentences[0] if context.sentences else ""
     named = [
         k
-        for k in ("mean", "median", "std", "sum", "skewness", "kurtosis")
+        for k in ("mean", "median", "std", "sum", "skewness", "kurtosis", "mode")
         if re.search(_SPOKEN[k], question, re.IGNORECASE)
     ]
     return named[0] if len(named) == 1 else None
@@ -110,6 +134,10 @@ def _by_family(kind: str, slot: Slot, context: Context, part: int) -> Measure:
     if kind in {"missing", "missing_share", "has_missing", "most_missing", "duplicates", "unique", "rows", "share"}:
         return _counted(kind, slot, context)
     column = univariate(kind, slot, context, part)
+    if kind == "rate":
+        if not context.column(column).binary:
+            raise Unanswerable("what the rate is of was not recognised")
+        kind = "mean"  # the rate of a yes/no column is its mean
     options = {"ddof": spread_rule(context, slot.about)} if kind in {"std", "variance"} else {}
     if kind in {"skewness", "kurtosis"}:
         options["ddof"] = 0 if context.says(r"\bscipy\b") else 1
@@ -213,8 +241,9 @@ def _compared(name: str, context: Context) -> list[Condition]:
             bounds = [c for c in group if c.op in {"<", "<=", ">", ">="}]
             if bounds and _bounded(name, bounds):
                 found += group
-        if view.binary and stem(column) in stems and not found:
-            place = stems.index(stem(column))
+        places = [k for k, w in enumerate(name.split()) if any(alike(w, part) for part in split_name(column))]
+        if view.binary and places and not found:
+            place = places[0]
             negative = any(w in {"not", "non", "didn", "no"} for w in stems[max(0, place - 2) : place])
             found += [
                 c for group in alternatives for c in group if (str(c.value) in {"0", "False", "no", "No"}) == negative
@@ -431,6 +460,8 @@ def _counted(kind: str, slot: Slot, context: Context) -> Measure:
         return Measure(kind=kind, stage=0 if kind == "duplicates" else -1)
     if kind == "rows":
         _all_read(slot, context)
+        if context.groups and not slot_conditions(slot, context) and not context.asked.lead and context.asked.slots:
+            raise Unanswerable("which group is to be counted was not recognised")
         return Measure(kind="rows")
     if kind == "share":
         conditions = slot_conditions(slot, context) or list(context.filters)

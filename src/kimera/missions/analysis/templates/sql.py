@@ -68,6 +68,8 @@ def _condition(c: Condition, relation: Relation) -> str:
         return f"{subject} IS {'NOT ' if c.op == 'present' else ''}NULL"
     if c.aggregate:
         return f"{subject} {c.op} (SELECT {_STATISTIC[c.aggregate]}({subject}) FROM {name_of(relation.name)})"
+    if c.other:
+        return f"{subject} {c.op.replace('!=', '<>')} {name_of(c.other)}"
     if column.role == "text" and isinstance(c.value, str):
         return f"trim({subject}) {c.op.replace('!=', '<>')} {literal(c.value.strip())}"
     if column.stored == "boolean" and isinstance(c.value, int) and not isinstance(c.value, bool):
