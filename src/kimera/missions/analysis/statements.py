@@ -83,6 +83,8 @@ def _subject(measure: Measure) -> str:
     if kind.startswith("outlier_"):
         rule = "z-score" if measure.options.get("method") == "z" else "interquartile-range"
         return f"{kind[8:].replace('_', ' ')} of outliers of {measure.columns[0]} ({rule} rule)"
+    if kind == "extreme_value":
+        return _subject(measure.model_copy(update={"kind": "extreme_group"})).replace(" with the", "'s value, the", 1)
     if kind == "extreme_group":
         edge = "lowest" if measure.options.get("low") else "highest"
         statistic = str(measure.options.get("statistic")).replace("value", "").strip()

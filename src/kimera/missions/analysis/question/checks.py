@@ -71,6 +71,7 @@ _DEMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"\b(?:log|logarithm\w*)[- ]transform|\bappl\w+ (?:a|the) (?:natural )?log", ("transform",)),
     (r"\bbin(?:s|ning|ned)?\b|\bcategori[sz](?:e|es|ing)\b|\bdiscreti[sz]", ("bin", "flag", "extract")),
     (r"\bconvert\w*\b.{0,40}\b(?:celsius|fahrenheit|kelvin|km|miles|dollars|euros?|meters|feet|kg|pounds)\b", ()),
+    (r"\b(?:drop|remov|delet)\w*\b.{0,12}\bcolumns? (?:with|that|having|where)\b", ()),
     (r"\bmerg(?:e|ing)\b|\bjoin(?:ing)? (?:the|two)\b|\bconcat", ()),
 )
 

@@ -103,6 +103,8 @@ def _drops(text: str, mentions: list[Mention], table: TableView) -> list[Step]:
         r"\brows?\b|\brecords?\b|\bentries\b|\bdata\b|\bpassengers\b|\bvalues?\b|\bcolumns?\b", text, re.IGNORECASE
     ):
         return []
+    if re.search(r"\bcolumns? (?:with|that|having|where)\b", text, re.IGNORECASE):
+        return []
     columns = tuple(dict.fromkeys(m.column for m in mentions))
     return [Step(kind="drop_missing", columns=columns)]
 
@@ -202,7 +204,10 @@ def _scales(text: str, mentions: list[Mention], table: TableView) -> list[Step]:
         how is None
         or _OUTLIER.search(text)
         or re.search(r"\bencod", text, re.IGNORECASE)
-        or re.search(r"normali[sz]ed? (?:feature|column)", text)
+        or (
+            re.search(r"normali[sz]ed? (?:feature|column)", text)
+            and not re.search(r"\b(?:normali[sz]e|standardi[sz]e|scale|appl\w+|using)\b", text, re.IGNORECASE)
+        )
     ):
         return []
     numeric = [m.column for m in mentions if (c := table.column(m.column)) is not None and c.numeric]

@@ -294,7 +294,11 @@ def _flagged(text: str, items: Sequence[Item], table: TableView) -> Iterator[Fou
         )
         related = re.search(r"\b(?:between|of|with|predict|and the)\s+(?:the\s)?$", before, re.IGNORECASE)
         verbal = re.search(r"(?:ed|ing|ive)$", item.text)
-        counted = re.match(r"\W*(?:how many|what (?:percent\w*|proportion|share|fraction))\b", text, re.IGNORECASE)
+        counted = re.match(
+            r"\W*(?:how many|what (?:percent\w*|proportion|share|fraction))\b|.*\b(?:count|number) of\b",
+            text,
+            re.IGNORECASE,
+        )
         clause = clause or (counted and re.search(r"[a-z]+s\s+$", before))
         related = related and not _negated(text, item.start)
         many = (

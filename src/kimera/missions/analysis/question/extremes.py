@@ -80,7 +80,9 @@ def _extreme_in(sentence: str, slot: Slot, context: Context) -> Measure | None:
         return None
     if re.match(r"\s*(?:number of|frequent|common|count of)", sentence[edge.end() :], re.IGNORECASE) and not after:
         return Measure(kind="extreme_group", columns=(), by=by, options={"statistic": "count"})
-    if not after and re.match(r"\W*$", sentence[edge.end() :]):
+    if not after and re.match(
+        r"\W*(?:averages?|means?|values?|ones?|medians?)?\s*(?:\W*$|and\b)", sentence[edge.end() :]
+    ):
         # ``Which hour has the lowest?`` leans on the sentence before
         earlier = context.sentences[: context.sentences.index(sentence)]
         after = [c for s in earlier[-1:] for c in context.numeric(s) if c not in {*context.set_apart(), by}][:1]

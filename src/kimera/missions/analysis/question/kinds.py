@@ -11,6 +11,7 @@ __all__ = ["NORMALITY", "TWO_GROUPS", "kind_of", "spread_rule", "test_of"]
 
 _KINDS: tuple[tuple[str, str], ...] = (
     ("p", r"\bp ?-?val(?:ue)?s?\b|\bpval(?:ue)?\b|\bsignificance level\b"),
+    ("bound", r"\b(?:lower|upper) (?:bound|limit|fence|whisker)\b"),
     ("r2", r"\br ?-?squared?\b|\br ?2\b|\bcoefficient(?: of)? determination\b|\br2 ?score\b"),
     ("rmse", r"\brmse\b|\broot mean squared?\b"),
     ("mse", r"\bmse\b|\bmean squared? error\b"),
@@ -45,7 +46,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
     ("range", r"\brange\b"),
     ("rate", r"\brates?\b"),
     ("unique", r"\bunique\b|\bdistinct\b"),
-    ("rows", r"\b(?:count|counts|number|num|total number|how many|n|rows|entries|records|size)\b"),
+    ("rows", r"\b(?:count|counts|number|num|total number|how many|rows|entries|records)\b"),
     ("max", r"\bmax(?:imum)?\b|\bhighest\b|\blargest\b|\bmost\b"),
     ("min", r"\bmin(?:imum)?\b|\blowest\b|\bsmallest\b|\bleast\b"),
     ("sum", r"\bsum\b|\btotal\b"),
@@ -83,6 +84,8 @@ def phrase_of(slot: Slot, part: int = 0) -> str:
 def kind_of(slot: Slot, part: int = 0) -> str | None:
     """Return the measure a slot asks for; its name decides, then its parts, then its description."""
     name = " ".join(slot.tokens)
+    if name == "p":
+        return "p"
     inside = re.sub("_", " ", slot.parts[part])
     texts = [inside, name, slot.about] if len(slot.parts) > 1 else [name, inside, slot.about]
     if any(_EXTREME.search(text) for text in texts[:2]) or (
@@ -113,6 +116,12 @@ def _refined(kind: str, name: str, about: str) -> str:
     """Tell counts from statistics of outliers, counts of missing values from the column that has most."""
     everything = f"{name} {about}"
     if kind == "missing":
+        if re.search(r"\b(?:rows|records|entries)\b", name) and not re.search(
+            r"\bafter\b|\bwithout\b|\bremov|\bleft\b|\bremain", name
+        ):
+            return "missing_rows"
+        if re.search(r"\b(?:rows|records|entries)\b", name):
+            return "rows"
         if re.search(r"\bcolumn name\b|\bname of the (?:column|feature|variable)\b", everything):
             return "most_missing"
         if re.search(r"\b(?:percent|proportion|ratio|share)", name):

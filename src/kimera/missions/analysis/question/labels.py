@@ -7,17 +7,13 @@ import re
 from kimera.missions.analysis.plan import Comparison, Measure, Rule
 from kimera.missions.analysis.question.context import Context, Unanswerable
 from kimera.missions.analysis.question.kinds import NORMALITY, TWO_GROUPS, kind_of, test_of
-from kimera.missions.analysis.question.measures import (
-    correlation,
-    pair_of,
-    read_measure,
-    read_test,
-    slot_conditions,
-    univariate,
-)
+from kimera.missions.analysis.question.measures import read_measure
 from kimera.missions.analysis.question.models import read_model
+from kimera.missions.analysis.question.relating import correlation, pair_of, read_test
 from kimera.missions.analysis.question.rules import read_rules
 from kimera.missions.analysis.question.slots import Slot
+from kimera.missions.analysis.question.subjects import univariate
+from kimera.missions.analysis.question.subsets import slot_conditions
 from kimera.missions.analysis.question.words import NUMBER, number_of
 
 __all__ = ["read_label"]
@@ -163,6 +159,10 @@ def _limit(context: Context, metric: str) -> float | None:
         context.text,
         re.IGNORECASE,
     )
+    if match is None:
+        match = re.search(
+            rf"{metric}[^.\d]{{0,20}}\bbetween\s+-?{NUMBER}\s+and\s+({NUMBER})", context.text, re.IGNORECASE
+        )
     return number_of(match[1]) if match else None
 
 

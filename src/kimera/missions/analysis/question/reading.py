@@ -36,10 +36,26 @@ def read_question(text: str, tables: Sequence[TableView]) -> Plan | None:
     for slot in slots:
         output = read_output(slot, context, each)
         (refused if isinstance(output, Refusal) else outputs).append(output)  # type: ignore[arg-type]
+    outputs = _with_companions(outputs)
     outputs, unclear = refuse_unclear(outputs, context)
     refused += unclear
     notes = ("Rows kept: " + " and ".join(c.text() for c in context.filters),) if context.filters else ()
     return Plan(table=table.name, steps=context.steps, outputs=tuple(outputs), refused=tuple(refused), notes=notes)
+
+
+def _with_companions(outputs: list[Output]) -> list[Output]:
+    """Beside ``which group is highest`` a plain value of the same column is that group's value, not everyone's."""
+    edges = [m for o in outputs for m in o.measures if m.kind == "extreme_group" and m.columns]
+    made = []
+    for output in outputs:
+        plain = output.measures[0] if len(output.measures) == 1 and not output.each else None
+        edge = next(
+            (e for e in edges if plain is not None and e.columns == plain.columns and e.where == plain.where), None
+        )
+        if edge is not None and plain is not None and plain.kind in {"mean", "max", "min", "sum", "median"}:
+            output = output.model_copy(update={"measures": (edge.model_copy(update={"kind": "extreme_value"}),)})
+        made.append(output)
+    return made
 
 
 def choose_table(asked: Asked, tables: Sequence[TableView]) -> TableView | None:

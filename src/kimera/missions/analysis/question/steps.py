@@ -79,12 +79,11 @@ def read_steps(context: Context) -> None:
     for step in context.steps:
         if step.kind == "encode" and step.target:
             context.table = context.table.with_column(step.target, "number")
-    found = [
-        f
-        for k, s in enumerate(context.sentences)
-        if k not in used or used[k].kind != "flag"
-        for f in _filters(s, context)
-    ]
+    # sentences that only explain codes or flags choose no rows
+    told = {k for k, step in used.items() if step.kind in {"flag", "bin"}} | {
+        k for k, s in cleaning if s.kind == "encode"
+    }
+    found = [f for k, s in enumerate(context.sentences) if k not in told for f in _filters(s, context)]
     _sort_filters(found, context)
     _filter_first(context)
     _read_groups(context)

@@ -67,6 +67,11 @@ def _missing(writer: Writer, measure: Measure) -> str:
     return _one(writer, measure, " + ".join(f"count(*) - count({name_of(c)})" for c in columns))
 
 
+def _missing_rows(writer: Writer, measure: Measure) -> str:
+    columns = writer.relation(measure).view.columns
+    return _one(writer, measure, f"count(*) FILTER ({' OR '.join(f'{name_of(c.name)} IS NULL' for c in columns)})")
+
+
 def _missing_share(writer: Writer, measure: Measure) -> str:
     return _one(writer, measure, f"1 - count({name_of(measure.columns[0])}) / count(*)")
 
@@ -113,6 +118,8 @@ def _outliers(writer: Writer, measure: Measure) -> str:
     )
     found = writer.name("outliers", f"{x}[{outside}]")
     statistic = measure.kind.removeprefix("outlier_")
+    if statistic in {"low", "high"}:
+        return f"{bounds}[{0 if statistic == 'low' else 1}]"
     if statistic == "count":
         return f"len({found})"
     if statistic == "share":
@@ -208,6 +215,8 @@ def _extreme_group(writer: Writer, measure: Measure) -> str:
         f"GROUP BY {by} HAVING value IS NOT NULL{least} ORDER BY value {'ASC' if low else 'DESC'}, {by}"
     )
     ranking = writer.name("ranking", f"db.execute({sql!r}).fetchall()")
+    if measure.kind == "extreme_value":
+        return f"{ranking}[0][1]"
     return f"', '.join(row[0] for row in {ranking} if row[1] == {ranking}[0][1])"
 
 
@@ -256,6 +265,7 @@ WRITERS: dict[str, Emit] = {
     "share": _share,
     "missing": _missing,
     "missing_share": _missing_share,
+    "missing_rows": _missing_rows,
     "has_missing": _has_missing,
     "most_missing": _most_missing,
     "duplicates": _duplicates,
@@ -269,6 +279,7 @@ WRITERS: dict[str, Emit] = {
     "anderson_margin": _anderson_margin,
     "groups_": _groups,
     "extreme_group": _extreme_group,
+    "extreme_value": _extreme_group,
     "strongest": _strongest,
     "strongest_pair": _strongest,
     "model_": _model,

@@ -121,7 +121,8 @@ def _derive(step: Step, target: str, relation: Relation) -> str:
         return f"100 * {made}" if step.options.get("percent") else made
     if step.how == "average":
         return f"({' + '.join(columns)}) / {len(columns)}"
-    return "(" + _ARITHMETIC[step.how].join(columns) + ")"
+    made = "(" + _ARITHMETIC[step.how].join(columns) + ")"
+    return f"abs{made}" if step.options.get("absolute") else made
 
 
 def _transform(step: Step, target: str, relation: Relation) -> str:
@@ -156,7 +157,7 @@ def _bin(step: Step, target: str, relation: Relation) -> str:
 def _inside(x: str, r: Range) -> str:
     low = [] if r.low is None else [f"{x} {'>' if r.low_open else '>='} {r.low!r}"]
     high = [] if r.high is None else [f"{x} {'<' if r.high_open else '<='} {r.high!r}"]
-    return " AND ".join(low + high)
+    return " AND ".join(low + high) or "TRUE"
 
 
 def _part(step: Step, target: str, relation: Relation) -> str:
