@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from kimera.missions.analysis.plan import Measure, Output, Refusal
 from kimera.missions.analysis.question.context import Context
+from kimera.missions.analysis.question.items import items_of
 from kimera.missions.analysis.question.words import split_name, stem, words
 
 __all__ = ["refuse_unclear", "unread_demand"]
@@ -13,7 +15,8 @@ __all__ = ["refuse_unclear", "unread_demand"]
 _UNSUPPORTED = re.compile(
     r"\b(?:rolling|moving average|resampl\w*|interpolat\w*|pivot\w*|cluster\w*|k-?means|pca|principal "
     r"component|one-?hot|bootstrap\w*|"
-    r"seasonal decompos\w*|decompos\w*|cumulative (?:sum|distribution)|cumsum|lagg?(?:ed)?\b|percent(?:age)? change|pct_change|growth "
+    r"seasonal decompos\w*|decompos\w*|cumulative (?:sum|distribution)|cumsum|lagg?(?:ed)?\b|percent(?:age)? "
+    r"change|pct_change|growth "
     r"rate|weighted (?:mean|average)|winsor\w*|trimmed|"
     r"tf-?idf|sentiment analysis|word cloud|tokeni[sz]\w*|bonferroni|tukey|post[- ]hoc|partial correlation|"
     r"mahalanobis|isolation forest|dbscan|"
@@ -45,7 +48,9 @@ def unread_demand(context: Context, measures: list[Measure]) -> str | None:
         return "how the new column is made was not understood"
     for sentence in context.sentences:
         demand = _unread_step(sentence, context) or _unlinked_quote(sentence, context)
-        demand = demand or _unread_filter(sentence, context, measures)
+        demand = (
+            demand or _unread_filter(sentence, context, measures) or _unread_comparison(sentence, context, measures)
+        )
         if demand:
             return demand
     return None
@@ -89,6 +94,46 @@ def _unread_step(sentence: str, context: Context) -> str | None:
         if match and not kinds & set(wanted):
             return f"the step “{match[0][:50]}” was not understood"
     return None
+
+
+_THRESHOLDS = re.compile(
+    r"p-?\s?value|hypothes|significan|\balpha\b|\boutlier|z-?\s?score|\bIQR\b|quartile|correlation|coefficient|skew|kurtosis|"
+    r"r-?\s?squared|\bround|\bdecimal|\btrain|\btest set|\bsplit|\brandom|\btrees?\b|\bnormali|\bscal|"
+    r"\bconstant|\bbetween -?[01] and 1\b",
+    re.IGNORECASE,
+)
+
+
+def _unread_comparison(sentence: str, context: Context, measures: list[Measure]) -> str | None:
+    """A comparison with a number, a top or first so many, must be in a condition or a step."""
+    ranked = re.search(
+        r"\b(?:top|first|last|bottom)[ -](?:\d+|three|five|ten)\b(?! (?:quartile|row|entr|column))",
+        sentence,
+        re.IGNORECASE,
+    )
+    if ranked:
+        return f"“{ranked[0]}” was not understood"
+    if _THRESHOLDS.search(sentence) or re.match(r"\W*if\b", sentence, re.IGNORECASE):
+        return None
+    used = _numbers_used(context, measures)
+    items = items_of(sentence, context.table)
+    for before, item in pairwise(items):
+        if before.kind == "op" and item.kind == "num" and float(item.value) not in used and before.text != "=":
+            return f"the comparison “{before.text} {item.text}” was not understood"
+    return None
+
+
+def _numbers_used(context: Context, measures: list[Measure]) -> set[float]:
+    conditions = [*context.filters, *(c for groups in context.compared.values() for g in groups for c in g)]
+    conditions += [c for step in context.steps for c in step.where]
+    conditions += [c for m in measures for c in m.where]
+    used = {float(v) for m in measures for v in m.options.values() if isinstance(v, int | float)}
+    used |= {float(c.value) for c in conditions if isinstance(c.value, int | float)}
+    for step in context.steps:
+        used |= {edge for r in step.ranges for edge in (r.low, r.high) if edge is not None}
+        used |= {float(v) for v in step.options.values() if isinstance(v, int | float)}
+        used |= {step.constant} if step.constant is not None else set()
+    return used
 
 
 def _unlinked_quote(sentence: str, context: Context) -> str | None:

@@ -276,51 +276,39 @@ def _numbers_beside(text: str, items: Sequence[Item], k: int) -> Iterator[tuple[
 
 
 def _flagged(text: str, items: Sequence[Item], table: TableView) -> Iterator[Found]:
-    """``who survived``, ``did not survive``, ``married workers`` for columns of yes and no."""
+    """``who survived``, ``did not survive``, ``married workers``, ``smokers`` for columns of yes and no."""
     for item in items:
         column = table.column(item.column) if item.kind == "col" else None
         if column is None or not column.binary or column.role == "date" or item.quoted:
             continue
         yes = _yes_value(column)
-        if yes is None:
-            continue
-        before = text[max(0, item.start - 30) : item.start]
-        after = text[item.end : item.end + 16]
-        clause = re.search(
-            r"\b(?:who|that|which|not|did|were|are|have|had|and|is|had not)\s+(?:\w+\s)?$", before, re.IGNORECASE
-        )
-        noun = re.match(
-            r"\s+(?!column|feature|variable|rate|and\b|is\b|to\b|status|value|from\b|distribution)[a-z]+s\b", after
-        )
-        related = re.search(r"\b(?:between|of|with|predict|and the)\s+(?:the\s)?$", before, re.IGNORECASE)
-        verbal = re.search(r"(?:ed|ing|ive)$", item.text)
-        counted = re.match(
-            r"\W*(?:how many|what (?:percent\w*|proportion|share|fraction))\b|.*\b(?:count|number) of\b",
-            text,
-            re.IGNORECASE,
-        )
-        clause = clause or (counted and re.search(r"[a-z]+s\s+$", before))
-        related = related and not _negated(text, item.start)
-        many = (
-            item.text.endswith("s")
-            and not column.name.lower().endswith("s")
-            and not re.match(r"\W*(?:column|feature)", after)
-        )
-        stated = re.search(r"\b(?:are|is|were|was)\s+(?:not\s+)?$", before, re.IGNORECASE) and re.match(
-            r"\s*(?:[?.,]|and\b|$)", after
-        )
-        if (
-            (many and not re.search(r"number of\s+$", before + "~"))
-            or (stated and counted)
-            or (clause and verbal and not related)
-            or (noun and not verbal)
-        ):
+        if yes is not None and _chooses(text, item, column):
             value, other = yes
-            yield Found(
-                Condition(column=column.name, op="=", value=other if _negated(text, item.start) else value),
-                item.start,
-                item.end,
-            )
+            chosen = Condition(column=column.name, op="=", value=other if _negated(text, item.start) else value)
+            yield Found(chosen, item.start, item.end)
+
+
+_COUNTING = re.compile(
+    r"\W*(?:how many|what (?:percent\w*|proportion|share|fraction))\b|.*\b(?:count|number) of\b", re.IGNORECASE
+)
+_CLAUSE = re.compile(r"\b(?:who|that|which|not|did|were|are|have|had|and|is|had not)\s+(?:\w+\s)?$", re.IGNORECASE)
+_NOUN = re.compile(r"\s+(?!column|feature|variable|rate|and\b|is\b|to\b|status|value|from\b|distribution)[a-z]+s\b")
+_RELATED = re.compile(r"\b(?:between|of|with|predict|and the)\s+(?:the\s)?$", re.IGNORECASE)
+
+
+def _chooses(text: str, item: Item, column: ColumnView) -> bool:
+    """Say whether a yes/no column is used to choose rows here, not named as a column."""
+    before, after = text[max(0, item.start - 30) : item.start], text[item.end : item.end + 16]
+    counted = _COUNTING.match(text) is not None
+    if re.search(r"(?:ed|ing|ive)$", item.text):
+        clause = _CLAUSE.search(before) or (counted and re.search(r"[a-z]+s\s+$", before))
+        return bool(clause) and not (_RELATED.search(before) and not _negated(text, item.start))
+    if _NOUN.match(after):
+        return True
+    if counted and re.search(r"\b(?:are|is|were|was)\s+(?:not\s+)?$", before, re.IGNORECASE):
+        return re.match(r"\s*(?:[?.,]|and\b|$)", after) is not None
+    plural = item.text.endswith("s") and not column.name.lower().endswith("s")
+    return plural and not re.match(r"\W*(?:column|feature)", after)
 
 
 def _yes_value(column: ColumnView) -> tuple[Scalar, Scalar] | None:

@@ -91,7 +91,7 @@ def _all_read(slot: Slot, context: Context) -> None:
     named = [c.column for c in conditions]
     left = [w for w in slot.tokens if stem(w) not in _PLAIN_COUNT | used | nouns]
     left = [w for w in left if not any(name_match([w], column)[0] > 0.5 for column in named)]
-    changed = {"drop", "drop", "dropp", "filter", "impute", "imput", "fill"} if context.steps else set()
+    changed = {"drop", "dropp", "filter", "impute", "imput", "fill"} if context.steps else set()
     left = [w for w in left if stem(w) not in changed]
     _no_open_flag(conditions, context)
     if left and not (conditions and not slot_conditions(slot, context) and len(context.asked.slots) <= 1):
@@ -138,8 +138,8 @@ def read_count(kind: str, slot: Slot, context: Context) -> Measure:
             raise Unanswerable("the part whose share is asked for was not recognised")
         part = conditions[-1]
         return Measure(kind="share", where=(part,), options={"part": part.text()})
-    if kind == "missing_rows":
-        return Measure(kind="missing_rows")
+    if kind in {"missing_rows", "missing_columns"}:
+        return Measure(kind=kind)
     columns = context.slot_columns(slot) or context.phrase_columns(slot.about)
     if not columns:
         for sentence, end in context.with_words(SPOKEN["missing" if "missing" in kind else kind]):

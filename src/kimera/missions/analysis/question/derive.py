@@ -14,7 +14,8 @@ __all__ = ["read_derivation", "read_ranges", "scaling_of"]
 
 _NEW = re.compile(
     r"\bnew\b[^.]{0,40}?\b(?:feature|column|variable|attribute|field)s?\b|\b(?:feature|column|variable|field)\b[^.\"']{0,12}\b(?:called|named)\b|"
-    r"\b(?:creat\w*|generat\w*|deriv\w*|engineer\w*|add(?:ing)?(?! ?\d))\b[^.]{0,30}\b(?:feature|column|variable|attribute|field)\b|"
+    r"\b(?:creat\w*|generat\w*|deriv\w*|engineer\w*|add(?:ing)?(?! ?\d))\b[^.]{0,30}\b(?:feature|column|"
+    r"variable|attribute|field)\b|"
     r"\bby (?:subtracting|dividing|multiplying|adding|summing)\b|\bextract\w*\b.{1,60}\bfrom\b|"
     r"\b(?:creat\w*|generat\w*|calculat\w*|comput\w*)\s+(?:the\s+)?[\"'“][\w ]+[\"'”]\s*(?:by|as|for|feature|from)?",
     re.IGNORECASE,
@@ -282,10 +283,11 @@ def read_ranges(text: str) -> tuple[Range, ...]:
                     found[place] = made
     if found:
         other = re.search(
-            rf"[,;]\s*(?:and\s+|or\s+)?{_LABEL}\s+(?:otherwise|for (?:all |the )?(?:others?|rest))|otherwise,?\s+{_LABEL.replace('label', 'last')}\s*(?:$|\.|,|\))",
+            rf"[,;]\s*(?:and\s+|or\s+)?{_LABEL}\s+(?:otherwise|for (?:all |the )?(?:others?|rest))|"
+            rf"otherwise,?\s+{_LABEL.replace('label', 'last')}\s*(?:$|\.|,|\))",
             text,
             re.IGNORECASE,
-        )  # noqa: E501
+        )
         if other:
             found[len(text)] = Range(label=(other["label"] or other["last"]).strip())
     ordered = [found[place] for place in sorted(found)]

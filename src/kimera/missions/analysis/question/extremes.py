@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from pydantic import JsonValue
+
 from kimera.missions.analysis.plan import Measure
 from kimera.missions.analysis.question.context import Context, Unanswerable
 from kimera.missions.analysis.question.linking import find_columns
@@ -38,73 +40,51 @@ def read_extreme(kind: str, slot: Slot, context: Context) -> Measure:
 
 def _extreme_in(sentence: str, slot: Slot, context: Context) -> Measure | None:
     """Read ``which A has the highest [average] B``: A names groups, B is compared."""
-    edge = re.search(
-        r"\b(?:highest|most|largest|greatest|maximum|max|top|best|lowest|least|smallest|minimum|min|fewest|oldest|youngest|longest|shortest)\b",
-        sentence,
-        re.IGNORECASE,
-    )
+    edge = re.search(_ANY, sentence, re.IGNORECASE)
     if edge is None:
         return None
-    linked = find_columns(sentence, context.table)
-    before = [
-        m.column
-        for m in linked
-        if m.end <= edge.start()
-        and (context.column(m.column).role != "number" or m.column in context.groups or _is_year(m.column))
-    ]
-    after = [m.column for m in linked if m.start >= edge.end() and context.column(m.column).numeric and not m.entity]
-    # ``in which year was X highest``: the value stands before the edge
-    after = after or [
-        m.column
-        for m in linked
-        if m.end <= edge.start() and context.column(m.column).numeric and m.column not in before
-    ]
-    by = (
-        before[0]
-        if before
-        else next(
-            (
-                c
-                for c in [
-                    *context.slot_columns(slot),
-                    *context.phrase_columns(re.sub("_", " ", slot.parts[0])),
-                    *context.groups,
-                ]
-            ),
-            None,
-        )
-    )
-    conditioned = context.set_apart()
-    after = [c for c in after if c not in conditioned] or after
-    if by is None:
-        return None
-    if re.match(r"\s*(?:number of|frequent|common|count of)", sentence[edge.end() :], re.IGNORECASE) and not after:
-        return Measure(kind="extreme_group", columns=(), by=by, options={"statistic": "count"})
-    if not after and re.match(
-        r"\W*(?:averages?|means?|values?|ones?|medians?)?\s*(?:\W*$|and\b)", sentence[edge.end() :]
+    by, values = _parties(sentence, edge, slot, context)
+    rest = sentence[edge.end() :]
+    if not values and re.match(
+        r"\W*(?:averages?|means?|values?|ones?|medians?)?\s*(?:\W*$|and\b)", rest, re.IGNORECASE
     ):
         # ``Which hour has the lowest?`` leans on the sentence before
-        earlier = context.sentences[: context.sentences.index(sentence)]
-        after = [c for s in earlier[-1:] for c in context.numeric(s) if c not in {*context.set_apart(), by}][:1]
-        sentence = sentence[: edge.end()] + " " + " ".join(earlier[-1:])
-    if not after and edge[0].lower() in {"most", "fewest"} and not _counts(context):
-        return Measure(kind="extreme_group", columns=(), by=by, options={"statistic": "count"})
-    if not after or after[0] == by:
+        earlier = context.sentences[: context.sentences.index(sentence)][-1:]
+        values = [c for s in earlier for c in context.numeric(s) if c not in {*context.set_apart(), by}][:1]
+        rest = " ".join(earlier)
+    if by is None:
         return None
-    having = _least_rows(by, context)
-    statistic = next(
-        (k for k in _STATISTICS if re.search(_STATISTICS[k], sentence[edge.start() :], re.IGNORECASE)),
-        "value",
-    )
-    if statistic == "value" and context.column(after[0]).binary:
+    counting = re.match(r"\s*(?:number of|frequent|common|count of)", rest, re.IGNORECASE)
+    if not values and (counting or (edge[0].lower() in {"most", "fewest"} and not _counts(context))):
+        return Measure(kind="extreme_group", columns=(), by=by, options={"statistic": "count"})
+    if not values or values[0] == by:
+        return None
+    return _compared_by(by, values[0], f"{edge[0]} {rest}", context)
+
+
+def _parties(sentence: str, edge: re.Match[str], slot: Slot, context: Context) -> tuple[str | None, list[str]]:
+    """Return the grouping column and the columns that may be compared, as they stand around the edge word."""
+    linked = find_columns(sentence, context.table)
+    before = [m.column for m in linked if m.end <= edge.start()]
+    groups = [c for c in before if context.column(c).role != "number" or c in context.groups or _is_year(c)]
+    after = [m.column for m in linked if m.start >= edge.end() and context.column(m.column).numeric and not m.entity]
+    # ``in which year was X highest``: the value stands before the edge
+    values = after or [c for c in before if context.column(c).numeric and c not in groups]
+    values = [c for c in values if c not in context.set_apart()] or values
+    named = context.phrase_columns(re.sub("_", " ", slot.parts[0]))
+    fallback = [c for c in (*context.slot_columns(slot), *named, *context.groups) if c not in after]
+    return next(iter([*groups, *fallback]), None), values
+
+
+def _compared_by(by: str, value: str, phrase: str, context: Context) -> Measure | None:
+    statistic = next((k for k, pattern in _STATISTICS.items() if re.search(pattern, phrase, re.IGNORECASE)), "value")
+    if statistic == "value" and context.column(value).binary:
         statistic = "mean"  # the highest value of a yes/no column is its share of yes
-    if (
-        statistic == "sum"
-        and re.match(r"total", after[0], re.IGNORECASE)
-        and context.column(by).unique < context.table.rows
-    ):
+    several = context.column(by).unique < context.table.rows
+    if statistic == "sum" and re.match(r"total", value, re.IGNORECASE) and several:
         return None  # the total of a group, or the group that holds the highest total: not said
-    return Measure(kind="extreme_group", columns=(after[0],), by=by, options={"statistic": statistic, **having})
+    options: dict[str, JsonValue] = {"statistic": statistic, **_least_rows(by, context)}
+    return Measure(kind="extreme_group", columns=(value,), by=by, options=options)
 
 
 def _is_year(name: str) -> bool:

@@ -165,7 +165,7 @@ def _value_items(text: str, table: TableView, linked: Sequence[Mention]) -> list
         for value in column.values:
             if row_words.count(stem(value)) >= 2:
                 continue
-            for start, end, quoted in _value_places(text, value, column.unique > 60, beside):
+            for start, end, quoted in _value_places(text, value, column.unique > 15, beside):
                 spans.setdefault((start, end), []).append((column.name, value, quoted))
     items: list[Item] = []
     for (start, end), readings in sorted(spans.items(), key=lambda s: s[0][0] - s[0][1]):
@@ -192,6 +192,8 @@ def _value_places(text: str, value: str, many: bool, beside: set[int]) -> Iterat
         quoted = text[max(0, match.start() - 1) : match.start()] in set("\"'“`") and text[
             match.end() : match.end() + 1
         ] in set("\"'”`,")
+        if bare.isupper() and len(bare) <= 5 and match[0] != bare:
+            continue  # CAN is a code, can is a word
         bracketed = (
             text[max(0, match.start() - 1) : match.start()] == "(" and text[match.end() : match.end() + 1] == ")"
         )

@@ -122,6 +122,10 @@ def _refined(kind: str, name: str, about: str) -> str:
             return "missing_rows"
         if re.search(r"\b(?:rows|records|entries)\b", name):
             return "rows"
+        if re.search(r"\bcolumns\b|\blist of\b.{0,20}\bcolumn", everything) and not re.search(
+            r"\b(?:count|number|total)\b", name
+        ):
+            return "missing_columns"
         if re.search(r"\bcolumn name\b|\bname of the (?:column|feature|variable)\b", everything):
             return "most_missing"
         if re.search(r"\b(?:percent|proportion|ratio|share)", name):
@@ -153,11 +157,17 @@ def test_of(context: Context, tests: tuple[tuple[str, str], ...], hint: str = ""
     return None
 
 
+_POPULATION = (
+    r"\bpopulation (?:standard|std|variance|formula)|\b(?:standard deviation|std|variance)\b[^.]{0,20}"
+    r"\b(?:of|for|as) (?:the|a) (?:whole |entire )?population\b(?! column)|\bddof ?= ?0|/\s?n\)"
+)
+
+
 def spread_rule(context: Context, hint: str = "") -> int:
-    """Return the delta degrees of freedom of a standard deviation: sample (1) unless population or numpy is named."""
+    """Return the delta degrees of freedom of a standard deviation: sample (1) unless the population is named."""
     text = f"{hint} {context.text}"
-    if re.search(r"\bpopulation (?:standard|std|variance)|\bddof ?= ?0|/\s?n\)", text, re.IGNORECASE):
+    if re.search(_POPULATION, text, re.IGNORECASE):
         return 0
     if re.search(r"\bsample (?:standard|std|variance)|\bddof ?= ?1|\bpandas\b", text, re.IGNORECASE):
         return 1
-    return 0 if re.search(r"\bnumpy\b|\bnp\.std", text, re.IGNORECASE) else 1
+    return 0 if re.search(r"\bnp\.(?:std|var)\b|\bnumpy\.(?:std|var)\b", text, re.IGNORECASE) else 1

@@ -11,12 +11,12 @@ from kimera.missions.analysis.question.context import Context, Unanswerable
 from kimera.missions.analysis.question.counts import read_count
 from kimera.missions.analysis.question.extremes import read_extreme
 from kimera.missions.analysis.question.kinds import kind_of, spread_rule
-from kimera.missions.analysis.question.linking import alike, find_columns
+from kimera.missions.analysis.question.linking import MEASURE_WORDS, alike, find_columns, name_match
 from kimera.missions.analysis.question.relating import correlation, read_test
 from kimera.missions.analysis.question.slots import Slot
 from kimera.missions.analysis.question.subjects import SPOKEN, univariate
 from kimera.missions.analysis.question.subsets import slot_conditions
-from kimera.missions.analysis.question.words import split_name, stem
+from kimera.missions.analysis.question.words import split_name, stem, words
 
 __all__ = ["read_measure"]
 
@@ -67,7 +67,10 @@ def read_measure(slot: Slot, context: Context, part: int = 0, each: str | None =
     )
 
 
-_EDGE = r"\b(?:highest|most|largest|greatest|maximum|lowest|least|smallest|minimum|fewest|oldest|youngest|longest|shortest)\b"
+_EDGE = (
+    r"\b(?:highest|most|largest|greatest|maximum|lowest|least|smallest|minimum|fewest|oldest|youngest|"
+    r"longest|shortest)\b"
+)
 
 
 def _which(context: Context) -> str | None:
@@ -123,36 +126,48 @@ def _spoken_kind(slot: Slot, context: Context, some_rows: bool) -> str | None:
     return named[0] if len(named) == 1 else None
 
 
-def _by_family(kind: str, slot: Slot, context: Context, part: int) -> Measure:
-    if kind in models.SCORES:
-        return models.read_model(kind, slot, context)
-    if kind in {"p", "statistic"}:
-        return read_test(kind, slot, context)
-    if kind == "r" and re.search(r"\bcoef", " ".join(slot.tokens)) and not context.says(r"\bcorrelat"):
-        return models.read_model("slope", slot, context)
-    if kind == "r":
-        return correlation(slot, context, "r")
-    if kind in {"max", "min"} and not _has_number(slot, context) and _entity(slot, context):
-        kind = "extreme"
-    if kind in {"strongest", "extreme"}:
-        return read_extreme(kind, slot, context)
-    if kind == "bound":
-        kind = "outlier_low" if re.search(r"\blower\b", " ".join(slot.tokens)) else "outlier_high"
-    if kind.startswith("outlier_"):
-        return _outliers(kind, slot, context)
-    if kind in {
+_COUNTS = frozenset(
+    [
         "missing",
         "missing_share",
         "has_missing",
         "most_missing",
+        "missing_rows",
+        "missing_columns",
         "duplicates",
         "unique",
         "rows",
         "share",
-        "missing_rows",
-    }:
+    ]
+)
+
+
+def _by_family(kind: str, slot: Slot, context: Context, part: int) -> Measure:
+    name = " ".join(slot.tokens)
+    if kind in {"max", "min"} and not _has_number(slot, context) and _entity(slot, context):
+        kind = "extreme"
+    if kind == "r" and re.search(r"\bcoef", name) and not context.says(r"\bcorrelat"):
+        kind = "slope"
+    if kind == "bound":
+        kind = "outlier_low" if re.search(r"\blower\b", name) else "outlier_high"
+    if kind in models.SCORES:
+        return models.read_model(kind, slot, context)
+    if kind in {"p", "statistic"}:
+        return read_test(kind, slot, context)
+    if kind == "r":
+        return correlation(slot, context, "r")
+    if kind in {"strongest", "extreme"}:
+        return read_extreme(kind, slot, context)
+    if kind.startswith("outlier_"):
+        return _outliers(kind, slot, context)
+    if kind in _COUNTS:
         return read_count(kind, slot, context)
+    return _statistic(kind, slot, context, part)
+
+
+def _statistic(kind: str, slot: Slot, context: Context, part: int) -> Measure:
     column = univariate(kind, slot, context, part)
+    _name_fits(slot, column, context)
     if kind == "rate":
         if not context.column(column).binary:
             raise Unanswerable("what the rate is of was not recognised")
@@ -163,6 +178,122 @@ def _by_family(kind: str, slot: Slot, context: Context, part: int) -> Measure:
     if kind == "quantile":
         options["percent"] = _quantile(slot)
     return Measure(kind=kind, columns=(column,), options=dict(options))
+
+
+_HARMLESS = frozenset(
+    stem(w)
+    for w in [
+        "value",
+        "values",
+        "result",
+        "number",
+        "new",
+        "after",
+        "before",
+        "final",
+        "column",
+        "feature",
+        "of",
+        "the",
+        "in",
+        "for",
+        "by",
+        "per",
+        "with",
+        "a",
+        "and",
+        "is",
+        "dev",
+        "deviation",
+        "standard",
+        "std",
+        "stdev",
+        "stddev",
+        "coefficient",
+        "normalized",
+        "normalised",
+        "scaled",
+        "transformed",
+        "cleaned",
+        "filled",
+        "imputed",
+        "filtered",
+        "variable",
+        "distribution",
+        "score",
+        "total",
+        "overall",
+        "data",
+        "dataset",
+        "original",
+        "updated",
+        "removal",
+        "removing",
+        "outlier",
+        "outliers",
+        "without",
+        "test",
+        "statistic",
+        "stat",
+        "calculated",
+        "first",
+        "second",
+        "third",
+        "log",
+        "avg",
+        "q1",
+        "q2",
+        "q3",
+        "percentile",
+        "quartile",
+        "th",
+        "st",
+        "nd",
+        "rd",
+        "one",
+        "two",
+        "three",
+        "within",
+        "sd",
+        "norm",
+        "log",
+        "minmax",
+        "zscore",
+        "s",
+        "t",
+        "p",
+        "r",
+        "x",
+        "y",
+        "z",
+        "no",
+        "not",
+        "non",
+        "all",
+        "each",
+    ]
+)
+
+
+def _name_fits(slot: Slot, column: str, context: Context) -> None:
+    """Raise `Unanswerable` when the slot's name speaks of something the chosen column and rows do not hold."""
+    if column in context.derived or len(slot.parts) > 1:
+        return
+    parts = {w for c in (column, *context.slot_columns(slot)) for w in split_name(c)}
+    rows = [c for c in (*slot_conditions(slot, context), *context.filters)]
+    parts |= {w for c in rows for w in (*split_name(c.column), *re.findall(r"\w+", str(c.value).lower()))}
+    body = {w.stem for w in words(context.text) if w.text[0].islower()}
+    left = [
+        w
+        for w in slot.tokens
+        if stem(w) not in MEASURE_WORDS | _HARMLESS
+        and not any(alike(w, part) for part in parts)
+        and name_match([w], column)[0] < 0.5
+        and not w.isdigit()
+        and stem(w) not in body
+    ]
+    if left:
+        raise Unanswerable(f"what “{' '.join(left)}” in {slot.name} means was not understood")
 
 
 def _has_number(slot: Slot, context: Context) -> bool:

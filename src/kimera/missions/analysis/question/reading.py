@@ -53,8 +53,10 @@ def _with_companions(outputs: list[Output]) -> list[Output]:
             (e for e in edges if plain is not None and e.columns == plain.columns and e.where == plain.where), None
         )
         if edge is not None and plain is not None and plain.kind in {"mean", "max", "min", "sum", "median"}:
-            output = output.model_copy(update={"measures": (edge.model_copy(update={"kind": "extreme_value"}),)})
-        made.append(output)
+            value = edge.model_copy(update={"kind": "extreme_value"})
+            made.append(output.model_copy(update={"measures": (value,)}))
+        else:
+            made.append(output)
     return made
 
 

@@ -23,7 +23,8 @@ _ABOVE = r"greater than or equal to|at least|>=|≥|greater than|more than|large
 _BELOW = r"less than or equal to|at most|<=|≤|less than|lower than|smaller than|below|under|<"
 _TEST = re.compile(
     rf"(?P<abs>absolute (?:value of )?(?:the )?)?(?P<metric>{'|'.join(p for _, p in METRICS)})[^.;,\d<>≤≥=]{{0,30}}?"
-    rf"(?:(?P<op>{_ABOVE}|{_BELOW})\s*(?:or equal to\s*)?(?P<edge>{NUMBER})|between\s+(?P<low>{NUMBER})\s+(?:and|to)\s+(?P<high>{NUMBER}))",
+    rf"(?:(?P<op>{_ABOVE}|{_BELOW})\s*(?:or equal to\s*)?(?P<edge>{NUMBER})|between\s+(?P<low>{NUMBER})\s+(?:and|"
+    rf"to)\s+(?P<high>{NUMBER}))",
     re.IGNORECASE,
 )
 _AGAIN = re.compile(

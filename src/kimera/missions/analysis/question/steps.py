@@ -38,7 +38,8 @@ _EACH = re.compile(
 
 
 _CALENDAR = re.compile(
-    r"\b(?:for each|in each|per|each|every|which|what|by|the(?= \w+ (?:with|when|that|in which)))\s+(?:each\s+|every\s+|the\s+)?"
+    r"\b(?:for each|in each|per|each|every|which|what|by|the(?= \w+ (?:with|when|that|in which)))\s+(?:each\s+|"
+    r"every\s+|the\s+)?"
     r"(month|year|weekday|day of (?:the )?week|hour|quarter)\b(?! old)|\b(month|year|hour)ly\b",
     re.IGNORECASE,
 )

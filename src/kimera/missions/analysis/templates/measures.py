@@ -88,6 +88,8 @@ def _most_missing(writer: Writer, measure: Measure) -> str:
         for c in relation.view.columns
     )
     rows = writer.name("missing", f"db.execute({pieces!r}).fetchall()")
+    if measure.kind == "missing_columns":
+        return f"', '.join(row[0] for row in {rows} if row[1])"
     return f"max({rows}, key=lambda row: row[1])[0]"
 
 
@@ -268,6 +270,7 @@ WRITERS: dict[str, Emit] = {
     "missing_rows": _missing_rows,
     "has_missing": _has_missing,
     "most_missing": _most_missing,
+    "missing_columns": _most_missing,
     "duplicates": _duplicates,
     "unique": _unique,
     "group_name": _group_name,
