@@ -16,7 +16,8 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,30 +54,32 @@ def scifact(folder: Path, blobs: Blobs, encoder: MiniLM | None, limit: int | Non
     (path,) = sorted(folder.glob("claims*.jsonl"))
     claims = [json.loads(line) for line in path.read_text("utf-8").splitlines()][:limit]
     documents = [(str(d["doc_id"]), d["title"], " ".join(d["sentences"])) for d in corpus]
-    segment, result = _segment(documents, blobs, encoder)
+    library, segment, result = _segment(documents, blobs, encoder)
     relevant = [(c["claim"], frozenset(map(str, c["relevant"]))) for c in claims]
     with segment:
-        for name, search in _searches(segment, encoder, 10):
+        for name, search in _searches(blobs, library, encoder, 10):
             result[name] = _score(relevant, documents, search, lambda found, gold: {"ndcg@10": ndcg(found, gold, 10)})
+        result["gate_open"] = sum(segment.gate(question).used for question, _ in relevant)
         sentences = {str(d["doc_id"]): d["sentences"] for d in corpus}
         result["evidence"] = _evidence(segment, claims, sentences)
     return result
 
 
 def hotpotqa(folder: Path, blobs: Blobs, encoder: MiniLM | None, limit: int | None) -> Result:
-    """Score recall of the supporting titles among the first 2 and 5, plain and with the graph's gate."""
+    """Score recall of the supporting titles among the first 2, 5 and 10, plain and with the graph's gate."""
     (corpus_path,) = folder.glob("*corpus*.json")
     (questions_path,) = (p for p in folder.glob("*.json") if p != corpus_path)
     corpus = json.loads(corpus_path.read_text("utf-8"))
     questions = json.loads(questions_path.read_text("utf-8"))[:limit]
     documents = [(title, title, "".join(sentences)) for title, sentences in sorted(corpus.items())]
-    segment, result = _segment(documents, blobs, encoder)
+    library, segment, result = _segment(documents, blobs, encoder)
     asked = [(q["question"], frozenset(title for title, _ in q["supporting_facts"])) for q in questions]
     with segment:
-        for name, search in _searches(segment, encoder, 10):
+        for name, search in _searches(blobs, library, encoder, 10):
             result[name] = _score(
-                asked, documents, search, lambda found, gold: {f"r@{k}": recall(found, gold, k) for k in (2, 5)}
+                asked, documents, search, lambda found, gold: {f"r@{k}": recall(found, gold, k) for k in (2, 5, 10)}
             )
+        result["gate_open"] = sum(segment.gate(question).used for question, _ in asked)
     return result
 
 
@@ -92,7 +95,9 @@ def recall(found: Sequence[str], gold: frozenset[str], k: int) -> float:
     return len(gold & set(found[:k])) / len(gold) if gold else 0.0
 
 
-def _segment(documents: Sequence[tuple[str, str, str]], blobs: Blobs, encoder: MiniLM | None) -> tuple[Segment, Result]:
+def _segment(
+    documents: Sequence[tuple[str, str, str]], blobs: Blobs, encoder: MiniLM | None
+) -> tuple[Library, Segment, Result]:
     # The set's own identifiers stay out of the segment: a source id here is only a row number.
     passages = [
         (Passage(number=n, source_id=str(n), start=0, end=len(text)), text) for n, (_, _, text) in enumerate(documents)
@@ -113,18 +118,23 @@ def _segment(documents: Sequence[tuple[str, str, str]], blobs: Blobs, encoder: M
         "vectors": "cached" if cached else "computed",
         "vectors_s": round(time.perf_counter() - start, 3),
     }
-    return segment, result
+    return library, segment, result
 
 
-def _searches(segment: Segment, encoder: MiniLM | None, k: int) -> Iterable[tuple[str, Callable[[str], list[int]]]]:
-    def by(mode: Any, graph: bool | None) -> Callable[[str], list[int]]:
-        return lambda question: [hit.number for hit in segment.search(question, k, mode=mode, graph=graph)]
-
-    yield "lexical", by("lexical", False)
+def _searches(
+    blobs: Blobs, library: Library, encoder: MiniLM | None, k: int
+) -> Iterator[tuple[str, Callable[[str], list[int]]]]:
+    modes: list[tuple[str, Any, bool | None]] = [("lexical", "lexical", False)]
     if encoder is not None:
-        yield "dense", by("dense", False)
-        yield "hybrid", by("hybrid", False)
-    yield "hybrid+gate", by("hybrid", None)
+        modes += [("dense", "dense", False), ("hybrid", "hybrid", False)]
+    for name, mode, graph in [*modes, ("hybrid+gate", "hybrid", None)]:
+        # A segment remembers the vectors of questions: each mode gets its own, for the times of a first asking.
+        with open_segment(blobs, library, encoder) as segment:
+            yield name, partial(_numbers, segment, k, mode, graph)
+
+
+def _numbers(segment: Segment, k: int, mode: Any, graph: bool | None, question: str) -> list[int]:
+    return [hit.number for hit in segment.search(question, k, mode=mode, graph=graph)]
 
 
 def _score(

@@ -104,7 +104,7 @@ def season_counts(birds: list[Bird]) -> bytes:
             weighed = sum(bird.body_mass_g is not None for bird in here)
             means = [f"{mean(here, name):.2f}".replace(".", ",") for name in ("body_mass_g", "flipper_length_mm")]
             rows.append([year, species, len(here), weighed, *means])
-    return b"Birds measured near Palmer Station by season and species\n" + as_csv(header, rows, ";")
+    return b"Counts by season and species\n" + as_csv(header, rows, ";")
 
 
 def islands(birds: list[Bird]) -> bytes:

@@ -57,7 +57,7 @@ def members(path: Path, archive_name: str, limits: Limits, scratch: Callable[[st
 
 
 def _hidden(name: str) -> bool:
-    return any(part.startswith(".") and part not in {".", ".."} for part in name.split("/")) or "__MACOSX" in name
+    return any(part.startswith(".") and not part.startswith("..") for part in name.split("/")) or "__MACOSX" in name
 
 
 def _member(

@@ -21,16 +21,19 @@ MISSING = (
 
 _DIGITS = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
 _PLAIN = rf"[+-]?{_DIGITS}(?:[eE][+-]?[0-9]+)?"
-_COMMA_THOUSANDS = r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?|[+-]?[0-9]{1,3}(?:\.[0-9]*)?|[+-]?\.[0-9]+"
+_COMMA_THOUSANDS = r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?|[+-]?[0-9]+(?:\.[0-9]*)?|[+-]?\.[0-9]+"
 _COMMA_DECIMAL = r"[+-]?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?|[+-]?[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]*)?|[+-]?[0-9]+,?"
 _GAP = "[ \u00a0\u202f'’]"
 _SPACE_THOUSANDS = rf"[+-]?[0-9]{{1,3}}(?:{_GAP}[0-9]{{3}})+(?:[.,][0-9]+)?|[+-]?[0-9]{{1,3}}(?:[.,][0-9]+)?"
 _CURRENCY = r"[$€£¥₹₩₽]"
 _MONTH = r"(?:[Jj]an|[Ff]eb|[Mm]ar|[Aa]pr|[Mm]ay|[Jj]un|[Jj]ul|[Aa]ug|[Ss]ep|[Oo]ct|[Nn]ov|[Dd]ec|[A-Z]{3})"
 _TIME = r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?"
-_UNITS = (
-    "kg g mg lb lbs oz t km m cm mm mi ft in km/h mph m/s s ms h hr hrs min % °C °F K kW kWh MW MWh GWh W V A Hz "
-    "kHz MHz GHz MB GB KB TB bytes L l ml mL ppm ppb USD EUR GBP CHF JPY hPa kPa Pa mol nm"
+_UNITS = frozenset(
+    re.findall(
+        r"\S+",
+        """kg g mg lb lbs oz t km m cm mm nm mi ft in km/h mph m/s s ms h hr hrs min °C °F K kW kWh MW MWh GWh W V A Hz
+        kHz MHz GHz MB GB KB TB bytes L l ml mL ppm ppb USD EUR GBP CHF JPY hPa kPa Pa mol""",
+    )
 )
 _UNIT = re.compile(r"([+-]?[0-9][0-9.,]*)(\s*)([A-Za-zµμ°%Ω$€£/²³^0-9-]{1,12})$")
 
@@ -52,7 +55,10 @@ _INTEGER = Reading("integer", r"[+-]?[0-9]{1,19}", "TRY_CAST({x} AS BIGINT)")
 _REAL = Reading("real", _PLAIN, "TRY_CAST({x} AS DOUBLE)")
 _BOOLEAN = Reading("boolean", r"(?i:true|false)", "lower({x}) = 'true'")
 _THOUSANDS_INT = Reading(
-    "integer", r"[+-]?[0-9]{1,3}(?:,[0-9]{3})*", "TRY_CAST(replace({x}, ',', '') AS BIGINT)", note="thousands commas"
+    "integer",
+    r"[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)",
+    "TRY_CAST(replace({x}, ',', '') AS BIGINT)",
+    note="thousands commas",
 )
 _THOUSANDS = Reading("real", _COMMA_THOUSANDS, "TRY_CAST(replace({x}, ',', '') AS DOUBLE)", note="thousands commas")
 _DECIMAL_COMMA = Reading(
@@ -90,7 +96,7 @@ _DATES = (
     _strptime("date", r"[A-Z][a-z]{2,8} [0-9]{1,2}, [0-9]{4}", "%B %d, %Y"),
 )
 _STAMPS = (
-    Reading("timestamp", rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[ T]{_TIME}", "TRY_CAST({x} AS TIMESTAMP)"),
+    Reading("timestamp", rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[ T]{_TIME})?", "TRY_CAST({x} AS TIMESTAMP)"),
     Reading(
         "timestamp",
         rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[ T]{_TIME} ?(?:Z|UTC|[+-][0-9]{{2}}:?[0-9]{{2}}|[+-][0-9]{{2}})",
@@ -168,8 +174,8 @@ def readings(sample: Sequence[str], *, decimal_comma: bool, padded_numbers: bool
         return [TEXT]
     found = _numbers(cells, decimal_comma, padded_numbers)
     if not found:
-        options = (_BOOLEAN, *_ordered_dates(cells), *_with_signs(cells, decimal_comma))
-        found = [reading for reading in options if _fits(reading, cells)]
+        found = [reading for reading in (_BOOLEAN, *_DATES, *_STAMPS) if _fits(reading, cells)]
+        found += [] if found else _with_signs(cells, decimal_comma)
     return [*found, TEXT]
 
 
@@ -180,7 +186,7 @@ def _fits(reading: Reading, cells: Sequence[str]) -> bool:
 
 def _numbers(cells: Sequence[str], decimal_comma: bool, padded: bool) -> list[Reading]:
     if _fits(_REAL, cells):
-        if not padded and any(_is_code(cell) for cell in cells):
+        if any(_is_code(cell, padded) for cell in cells):
             return []
         return [_INTEGER, _REAL] if _fits(_INTEGER, cells) else [_REAL]
     commas = [cell for cell in cells if "," in cell]
@@ -191,48 +197,40 @@ def _numbers(cells: Sequence[str], decimal_comma: bool, padded: bool) -> list[Re
     return [reading for reading in (_DECIMAL_COMMA, _THOUSANDS, _SPACED) if _fits(reading, cells)]
 
 
-def _is_code(cell: str) -> bool:
-    """Return whether a number is written like a code: leading zeros in three or more digits, or over 18 digits."""
-    return cell.isdigit() and ((cell[0] == "0" and len(cell) > 2) or len(cell) > 18)
-
-
-def _ordered_dates(cells: Sequence[str]) -> list[Reading]:
-    """Return the date readings; where the sample holds a first number over 12, day-first comes before month-first."""
-    return [*_DATES, *_STAMPS]
+def _is_code(cell: str, padded: bool) -> bool:
+    """Return whether a number is written like a code: leading zeros in three or more digits, or over 64 bits."""
+    if not cell.isdigit():
+        return False
+    return (cell[0] == "0" and len(cell) > 2 and not padded) or (len(cell) > 18 and int(cell) >= 2**63)
 
 
 def _with_signs(cells: Sequence[str], decimal_comma: bool) -> list[Reading]:
-    """Return readings for numbers with one sign or unit that all cells share: percent, currency, kg, ..."""
-    digits = _COMMA_DECIMAL if decimal_comma else rf"{_COMMA_THOUSANDS}|{_PLAIN}"
-    point = "replace(replace({n}, '.', ''), ',', '.')" if decimal_comma else "replace({n}, ',', '')"
-    number = point.replace("{n}", r"regexp_replace({x}, '[^0-9.,eE+-]', '', 'g')")
-    decimal = "," if decimal_comma else None
+    """Return readings for numbers with one sign or unit that all cells share: percent, money, kg, (5) for minus."""
     if all(cell.endswith("%") for cell in cells):
-        return [Reading("real", rf"(?:{digits})\s?%", f"TRY_CAST({number} AS DOUBLE)", "%", decimal)]
+        return _stripped(cells, decimal_comma, "%", r"\s?%$", "%")
     signs = sorted({sign for cell in cells for sign in re.findall(_CURRENCY, cell)})
-    if len(signs) == 1:
-        return [_currency(signs[0], digits, number, decimal)]
-    if not signs and any(cell.startswith("(") for cell in cells):
-        return [_currency("", digits, number, decimal)]
-    return _with_unit(cells, number, decimal)
-
-
-def _currency(sign: str, digits: str, number: str, decimal: str | None) -> Reading:
-    mark = rf"(?:{re.escape(sign)}\s?)?" if sign else ""
-    pattern = rf"[+-]?{mark}(?:{digits})(?:\s?{mark})|\({mark}(?:{digits})\)"
-    bare = number.replace("{x}", "replace(replace({x}, '(', '-'), ')', '')")
-    return Reading("real", pattern, f"TRY_CAST({bare} AS DOUBLE)", sign or None, decimal)
-
-
-def _with_unit(cells: Sequence[str], number: str, decimal: str | None) -> list[Reading]:
+    if len(signs) == 1 or (not signs and any(cell.startswith("(") for cell in cells)):
+        return _stripped(cells, decimal_comma, signs[0] if signs else "", r"[()\s$€£¥₹₩₽]", signs[0] if signs else None)
     found = [_UNIT.fullmatch(cell) for cell in cells]
-    if len(cells) < 3 or not all(found):
-        return []
     units = {match.group(3) for match in found if match}
-    known = units <= set(_UNITS.split())
-    if len(units) != 1 or not known:
+    if len(cells) < 3 or not all(found) or len(units) != 1 or not units <= _UNITS:
         return []
     unit = units.pop()
-    head = "regexp_extract({x}, '^[+-]?[0-9][0-9.,]*')"
-    value = number.replace("{x}", head)
-    return [Reading("real", rf"[+-]?[0-9][0-9.,]*\s*{re.escape(unit)}", f"TRY_CAST({value} AS DOUBLE)", unit, decimal)]
+    return _stripped(cells, decimal_comma, unit, rf"\s*{re.escape(unit)}$", unit)
+
+
+def _stripped(cells: Sequence[str], decimal_comma: bool, sign: str, marks: str, unit: str | None) -> list[Reading]:
+    """Return the readings of the numbers in ``cells`` once ``marks`` (a pattern) are taken off; brackets mean minus."""
+    bracket = re.compile(r"\((.*)\)")
+    bare = [re.sub(marks, "", bracket.sub(r"-\1", cell)) for cell in cells]
+    mark = rf"(?:{re.escape(sign)})?" if sign else ""
+    value = "regexp_replace(regexp_replace({x}, '\\((.*)\\)', '-\\1'), '" + marks + "', '', 'g')"
+    return [
+        Reading(
+            "real",
+            rf"\(?[+-]?{mark}\s?[+-]?(?:{reading.pattern})\s?{mark}\)?",
+            f"TRY_CAST(({reading.value.replace('{x}', value)}) AS DOUBLE)",
+            unit, reading.decimal, reading.note,
+        )
+        for reading in _numbers(bare, decimal_comma, padded=True)
+    ]  # fmt: skip

@@ -16,7 +16,7 @@ from kimera.knowledge._cells import is_typed
 from kimera.knowledge._duck import Engine, Written
 from kimera.knowledge._encoding import detect
 from kimera.knowledge._header import Header, find_header, unique_names, usual_width
-from kimera.knowledge._layout import COLUMNS, RUNS, Layout, cut, find_layout, parse, prepare
+from kimera.knowledge._layout import Layout, cut, find_layout, parse, prepare
 from kimera.knowledge.contracts import ReadRecipe
 
 __all__ = ["Unreadable", "read_delimited", "sample_lines", "write_canonical"]
@@ -80,8 +80,8 @@ def read_delimited(path: Path, engine: Engine, recipe: ReadRecipe | None = None)
     try:
         return _read(path, engine, layout, encoding, lines)
     except csv.Error:
-        # A quote that never closes swallows the rest of the file: read quotes as ordinary characters instead.
-        return _read(path, engine, replace(layout, quote=""), encoding, lines)
+        # A quote that never closes swallows the rest of the file: each line is a record then, such quotes are left out.
+        return _read(path, engine, replace(layout, line_by_line=True), encoding, lines)
 
 
 def _read(
@@ -91,6 +91,8 @@ def _read(
     if not head:
         raise Unreadable("The file holds no rows.")
     width = usual_width(head) if layout.delimiter else 1
+    if width > engine.limits.columns:
+        raise Unreadable(f"It has {width} columns, over the limit of {engine.limits.columns}; divide it.")
     header = _header(head, layout, width)
     staged = engine.scratch(".txt")
     try:
@@ -100,19 +102,20 @@ def _read(
         physical = _stage(path, staged, layout, encoding, header.data, engine.limits.rows)
         physical.notes.append("the encoding changes within the file")
     width, names = _columns(header, width, physical, engine.limits.columns)
+    if layout.line_by_line:
+        physical.notes.append("a quote never closes; each line was read as one row")
     rung = _climb(staged, engine, layout, width, physical)
-    written = engine.type_text(
-        unique_names(names), names, header.units, padded_numbers=layout.delimiter in {RUNS, COLUMNS}
-    )
+    written = engine.type_text(unique_names(names), names, header.units, delimiter=layout.delimiter)
     notes = (
         *header.notes,
         *physical.notes,
         *(f"note below the table: {line}" for line in physical.footer),
         *written.notes,
     )
+    titles = tuple(title for title in (*layout.titles, *header.titles) if not title.startswith("sep="))
     recipe = ReadRecipe(
         rung=rung, encoding=encoding, delimiter=layout.delimiter, quote=layout.quote, decimal=written.decimal,
-        header_row=_header_line(header, layout, lines), title_lines=(*layout.titles, *header.titles)[:20],
+        header_row=_header_line(header, layout, lines), title_lines=titles[:20],
         rows_read=written.rows, rows_dropped=physical.records + physical.beyond - written.rows, notes=notes[:30],
     )  # fmt: skip
     return written, recipe
@@ -146,20 +149,23 @@ def _header_line(header: Header, layout: Layout, lines: Sequence[str]) -> int | 
 
 
 def _columns(header: Header, width: int, physical: _Physical, most: int) -> tuple[int, list[str]]:
-    """Return the number of columns that holds every record, and a name for each."""
+    """Return the number of cells to load of each record, and the names of the columns to keep of them."""
     names = list(header.names)
-    if len(names) == width - 1 and physical.widths[width] > 0.5 * physical.records:
+    reached = [w for w, count in physical.filled_widths.items() if count > 0]
+    if len(names) == width - 1 and physical.filled_widths[width] > 0.5 * physical.records:
         # R writes the names of rows without a name of their own.
         names = ["row", *names]
-    while len(names) > width and not names[-1]:
-        names.pop()
+    # A delimiter at the end of every line makes a column without name and values.
+    width = max(1, *[w for w, _ in enumerate(names, 1) if names[w - 1]], *[w for w in reached if w <= width])
+    names = names[:width]
     narrow = max(width, len(names))
     widest = max((w for w in physical.filled_widths if w <= narrow + WIDEST), default=narrow)
     if widest > narrow:
         more = sum(count for w, count in physical.filled_widths.items() if w > narrow)
         physical.notes.append(f"{more} row(s) have more cells than the header; the extra ones are in unnamed columns")
-    wanted = min(max(narrow, widest), most)
-    return wanted, (names + [""] * wanted)[:wanted]
+    kept = min(max(narrow, widest), most)
+    loaded = min(max(kept, *(w for w in physical.widths if w <= narrow + WIDEST)), most)
+    return loaded, (names + [""] * kept)[:kept]
 
 
 def _stage(path: Path, staged: Path, layout: Layout, encoding: str, data: int, limit: int) -> _Physical:
@@ -197,9 +203,22 @@ def _records(lines: Iterator[str], layout: Layout) -> Iterator[tuple[list[str], 
             taken.append(line + "\n")
             yield line + "\n"
 
+    raw = ""
     for record in cut(feed(), layout):
-        yield record, "".join(taken)
+        raw = "".join(taken)
         taken.clear()
+        yield record, raw
+    if raw.count("\n") > 1 and not layout.line_by_line and _unclosed(raw, layout):
+        raise csv.Error("the last quote never closes")
+
+
+def _unclosed(raw: str, layout: Layout) -> bool:
+    """Return whether the last record ends inside quotes."""
+    try:
+        list(csv.reader([raw], delimiter=layout.mark, quotechar=layout.quote or None, strict=True))
+    except csv.Error as wrong:
+        return "end of data" in str(wrong)
+    return False
 
 
 def _open(path: Path, encoding: str) -> IO[str]:

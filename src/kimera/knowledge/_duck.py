@@ -18,9 +18,9 @@ from kimera.knowledge.limits import Limits
 
 __all__ = ["KEEP", "Engine", "Written"]
 
-SAMPLE = 1_000
+SAMPLE = 400  # rows from which types are guessed; every cell is checked against the guess
 BLANKS = " \t\n\r\u00a0"  # taken off both ends of every cell
-ROUNDS = 4
+ROUNDS = 12
 KEEP = 500
 EXACT_UNIQUE = 2_000_000
 
@@ -201,12 +201,12 @@ class Engine:
         return [(str(d[0]), str(d[1])) for d in self.run("SELECT * FROM raw LIMIT 0").description]
 
     def type_text(
-        self, names: Sequence[str], sources: Sequence[str], units: Sequence[str | None], *, padded_numbers: bool = False
+        self, names: Sequence[str], sources: Sequence[str], units: Sequence[str | None], *, delimiter: str = ","
     ) -> Written:
         """Choose a type for each text column of the loaded table by all of its cells, and write it as Parquet."""
         columns = ", ".join(_CLEAN_CELL.format(column=f"c{i}") for i in range(len(names)))
         self.run(_CLEAN.format(columns=columns))
-        chosen = self._choose(len(names), padded_numbers)
+        chosen = self._choose(len(names), delimiter)
         parts, plans, notes = [], [], set()
         for i, (name, reading) in enumerate(zip(names, chosen, strict=True)):
             value = f"c{i}" if reading.type == "text" else _typed_sql(self._x(i), reading)
@@ -242,26 +242,30 @@ class Engine:
         """Return the SQL for the cell of a column, with typographic minus signs as plain ones where there are any."""
         return _PLAIN_MINUS.format(column=f"c{column}") if column in self._minus else f"c{column}"
 
-    def _choose(self, width: int, padded: bool) -> list[Reading]:
+    def _choose(self, width: int, delimiter: str) -> list[Reading]:
         """Return one reading per column: the first that fits the sample and then every cell of the table."""
         count = self.run("SELECT count(*) FROM cells").fetchone()[0]
         rows = self.run(_SAMPLE.format(step=max(1, count // SAMPLE), limit=SAMPLE)).fetchall()
         samples = [_cells(row[i] for row in rows) for i in range(width)]
         self._minus = frozenset(i for i, sample in enumerate(samples) if any("−" in cell for cell in sample))
-        comma = _decimal_comma(samples)
+        comma = _decimal_comma(samples, european=delimiter == ";")
+        padded = delimiter.isspace() and delimiter != "\t"
         options = {i: readings(samples[i], decimal_comma=comma, padded_numbers=padded) for i in range(width)}
         chosen: dict[int, Reading] = {}
-        for _ in range(ROUNDS * 3):
-            open_columns = [i for i in range(width) if i not in chosen]
-            if not open_columns:
+        widened: set[int] = set()
+        for _ in range(ROUNDS):
+            waiting = [i for i in range(width) if i not in chosen]
+            if not waiting:
                 break
-            for i, wrong in zip(open_columns, self._wrong([(i, options[i][0]) for i in open_columns]), strict=True):
+            for i, wrong in zip(waiting, self._wrong([(i, options[i][0]) for i in waiting]), strict=True):
                 if wrong == 0:
                     chosen[i] = options[i][0]
-                elif len(options[i]) > 2 or len(samples[i]) > SAMPLE:
+                elif len(options[i]) > 2 or i in widened:
                     options[i] = options[i][1:]
                 else:
-                    samples[i] = [*samples[i], *self._wrong_cells(i, options[i][0])] + [""] * SAMPLE
+                    # The sample was not typical: guess once more from the cells that did not fit as well.
+                    widened.add(i)
+                    samples[i] = [*samples[i], *self._wrong_cells(i, options[i][0])]
                     options[i] = readings(samples[i], decimal_comma=comma, padded_numbers=padded)
         return [chosen.get(i, TEXT) for i in range(width)]
 
@@ -333,14 +337,18 @@ def _cells(values: Any) -> list[str]:
     return list(dict.fromkeys(value for value in values if value is not None))
 
 
-def _decimal_comma(samples: Sequence[Sequence[str]]) -> bool:
-    """Return whether some column can only be read with a comma as decimal sign, and none needs a point for it."""
+def _decimal_comma(samples: Sequence[Sequence[str]], *, european: bool) -> bool:
+    """Return whether some column can only be read with a comma as decimal sign, and none needs a point for it.
+
+    ``european``: the cells are parted by semicolons, as programs do where the comma is the decimal sign; then a
+    column that could be read either way counts too.
+    """
     comma = False
     for sample in samples:
-        found = readings(sample, decimal_comma=False, padded_numbers=False)
-        if found[0].type == "real" and found[0].decimal != "," and found[0].note is None and found[0].unit is None:
+        found = readings(sample, decimal_comma=False, padded_numbers=False)[0]
+        if found.type == "real" and found.decimal != "," and found.note is None and found.unit is None:
             return False
-        comma = comma or found[0].decimal == ","
+        comma = comma or found.decimal == "," or (european and found.note == "thousands commas")
     return comma
 
 

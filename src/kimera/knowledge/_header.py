@@ -60,7 +60,10 @@ def _first_full(records: Sequence[Record], width: int) -> int:
     """Return the index of the first record that fills at least half of the columns and has the usual number of them."""
     for index, record in enumerate(records[:LOOK]):
         filled = sum(1 for cell in record if cell.strip())
-        fits = len(record) in {width, width - 1, width + 1} or (len(record) > width and filled >= width - 1)
+        fits = len(record) == width or (len(record) > width and filled >= width - 1)
+        if len(record) == width - 1 and index + 1 < len(records):
+            # One name fewer than cells: the names of rows have none. But a title may look so above the true header.
+            fits = not (len(records[index + 1]) == width and _only_words(records[index + 1]))
         if fits and filled >= max(min(2, width), 0.5 * width):
             return index
     return next((i for i, record in enumerate(records[:LOOK]) if len(record) == width), 0)
@@ -72,7 +75,8 @@ def _line(record: Record) -> str:
 
 def _typed_columns(block: Sequence[Record], width: int) -> list[int]:
     """Return the columns whose cells in the later part of the block are nearly all typed values."""
-    start = min(len(block) - 1, max(1, len(block) // 4)) if len(block) > 1 else 0
+    # Headers, units and their like stand at the top: look below them, as far as the block is long enough.
+    start = max(min(3, len(block) // 2), len(block) // 8)
     body = [record for record in block[start:] if len(record) >= width - 1]
     columns = []
     for column in range(width):
@@ -83,15 +87,17 @@ def _typed_columns(block: Sequence[Record], width: int) -> list[int]:
 
 
 def _data_begin(block: Sequence[Record], typed: Sequence[int]) -> int:
-    """Return the first index at which the typed columns do not hold words."""
-    for index, record in enumerate(block[: DESCRIPTIONS + 12]):
-        words = sum(1 for c in typed if c < len(record) and not is_missing(record[c]) and not is_typed(record[c]))
-        filled = sum(1 for c in typed if c < len(record) and record[c].strip())
+    """Return the first index at which the typed columns hold values and no words."""
+    begin = 0
+    for index, record in enumerate(block[: DESCRIPTIONS + 3]):
+        cells = [record[c] for c in typed if c < len(record) and not is_missing(record[c])]
+        words = [cell for cell in cells if not is_typed(cell)]
         # One word in a typed column gives the first record away; below it, a stray word does not.
-        most = 1 if index == 0 else max(1, 0.5 * len(typed))
-        if words < most and (filled or index > 0) and not _only_words(record):
-            return index
-    return 1
+        if len(words) >= (1 if index == 0 else max(1, 0.5 * len(typed))) or _only_words(record):
+            begin = index + 1
+        elif cells and not all(map(is_year_like, cells)):
+            break
+    return begin or (0 if any(c < len(block[0]) and block[0][c].strip() for c in typed) else 1)
 
 
 def _only_words(record: Record) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kimera.knowledge._cells import is_missing, is_typed
 from kimera.knowledge._header import usual_width
@@ -19,6 +19,7 @@ __all__ = ["COLUMNS", "RUNS", "Layout", "cut", "find_layout", "parse", "prepare"
 
 RUNS = " "  # cells parted by any run of white space
 COLUMNS = "  "  # cells parted by a tab or two and more blanks, so that a cell may hold single blanks
+CELLS = 3_000  # cells judged for each candidate delimiter
 _MARKS = (",", "\t", ";", "|", "\x01", "\x1f", "^", "~")
 _COMMENTS = ("#", "%", "//", "!", "*", "--")
 _FOREIGN = re.compile(r"[;|\t]")
@@ -42,6 +43,7 @@ class Layout:
     comment_header: tuple[str, ...] = ()
     space_before_quote: bool = False
     whole_line_quoted: bool = False
+    line_by_line: bool = False
     score: float = 0.0
     width: int = 1
 
@@ -61,7 +63,7 @@ def find_layout(lines: Sequence[str]) -> Layout:
             continue
         layout = Layout(delimiter, quote, comment=comment)
         score, width = _score(list(parse(body, layout)), delimiter)
-        if score > best.score * (1.0 if delimiter not in {RUNS, COLUMNS} else 1.25):
+        if score > best.score * _advantage(delimiter, width, best):
             best = Layout(delimiter, quote, comment=comment, score=score, width=width)
     if best.score < 0.3 and _whole_line_quoted(body):
         inner = find_layout([_unwrapped(line) for line in body])
@@ -72,9 +74,9 @@ def find_layout(lines: Sequence[str]) -> Layout:
         best = Layout("", quote, comment=comment)
     header = _comment_header(titles, best)
     spaced = sum(1 for line in body if _SPACE_BEFORE_QUOTE.search(line)) > 0.3 * max(1, len(body))
-    return Layout(
-        best.delimiter, best.quote, skip, comment, tuple(titles[:-1] if header else titles), header,
-        spaced, best.whole_line_quoted, best.score, best.width,
+    return replace(
+        best, skip=skip, titles=tuple(filter(None, titles[:-1] if header else titles)), comment_header=header,
+        space_before_quote=spaced,
     )  # fmt: skip
 
 
@@ -83,7 +85,9 @@ def prepare(lines: Iterable[str], layout: Layout) -> Iterator[str]:
     for line in lines:
         if layout.comment and line.startswith(layout.comment):
             continue
-        if layout.whole_line_quoted:
+        if layout.line_by_line and line.count(layout.quote) % 2:
+            yield line.replace(layout.quote, "")
+        elif layout.whole_line_quoted:
             yield _unwrapped(line)
         elif layout.delimiter == RUNS:
             yield "\t".join(_QUOTED_RUNS.findall(line) if '"' in line else line.split())
@@ -132,6 +136,13 @@ def _comment_header(titles: Sequence[str], layout: Layout) -> tuple[str, ...]:
     return ()
 
 
+def _advantage(delimiter: str, width: int, best: Layout) -> float:
+    """Return how many times better than ``best`` a candidate must score: white space only wins clearly."""
+    if delimiter == RUNS and best.delimiter == COLUMNS:
+        return 0.9 if width > best.width else 1.1
+    return 1.25 if delimiter in {RUNS, COLUMNS} else 1.0
+
+
 def _could_hold(line: str, delimiter: str) -> bool:
     if delimiter in {RUNS, COLUMNS}:
         return delimiter in line.strip() or "\t" in line.strip()
@@ -155,7 +166,7 @@ def _score(records: Sequence[list[str]], delimiter: str) -> tuple[float, int]:
     # Titles and notes around a short table must not outweigh it.
     usual = [record for record in rows if len(record) == width]
     share = (len(usual) + 0.5 * sum(1 for r in rows if 1 < len(r) < width)) / len(rows)
-    cells = [cell for record in usual[:300] for cell in record]
+    cells = [cell for record in usual[: max(20, CELLS // width)] for cell in record]
     clean = sum(_clean(cell, delimiter) for cell in cells) / len(cells)
     if delimiter in {RUNS, COLUMNS} and (share < 0.7 or _typed_share(usual) < (0.5 if delimiter == RUNS else 0.2)):
         return 0.0, 1
@@ -174,7 +185,7 @@ def _clean(cell: str, delimiter: str) -> float:
 
 
 def _typed_share(records: Sequence[list[str]]) -> float:
-    cells = [cell for record in records[1:200] or records for cell in record]
+    cells = [cell for record in records[1 : 1 + max(20, CELLS // len(records[0]))] or records for cell in record]
     return sum(1 for cell in cells if is_missing(cell) or is_typed(cell)) / max(1, len(cells))
 
 

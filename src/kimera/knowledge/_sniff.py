@@ -32,6 +32,20 @@ _IMAGES = (
     (b"II*\0", "image/tiff"),
     (b"MM\0*", "image/tiff"),
 )
+_PACKED = "It is packed ({}); unpack it into the folder to have it read."
+_PROGRAM = "It is a program; it was neither read nor run."
+_CLOSED: tuple[tuple[bytes, Kind, str], ...] = (
+    (b"\x1f\x8b", "archive", _PACKED.format("gzip")),
+    (b"BZh", "archive", _PACKED.format("bzip2")),
+    (b"\xfd7zXZ\0", "archive", _PACKED.format("xz")),
+    (b"\x28\xb5\x2f\xfd", "archive", _PACKED.format("zstd")),
+    (b"7z\xbc\xaf\x27\x1c", "archive", _PACKED.format("7-Zip")),
+    (b"Rar!\x1a\x07", "archive", _PACKED.format("RAR")),
+    (b"\x7fELF", "other", _PROGRAM),
+    (b"MZ\x90", "other", _PROGRAM),
+    (b"\xca\xfe\xba\xbe", "other", _PROGRAM),
+    (bytes(64), "other", "It holds nothing but zero bytes."),
+)
 _HTML = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
 _XML = re.compile(r"\s*<(?:\?xml|[A-Za-z][\w:-]*[\s>/])")
 
@@ -57,6 +71,9 @@ def sniff(path: Path, name: str) -> Form:
 
 
 def _by_magic(head: bytes, path: Path) -> Form | None:
+    for magic, kind, problem in _CLOSED:
+        if head.startswith(magic):
+            return Form("", kind, "application/octet-stream", problem)
     if b"%PDF-" in head[:1024]:
         return Form("pdf", "document", "application/pdf")
     if head.startswith(b"PAR1"):
@@ -174,10 +191,11 @@ def _is_table(lines: list[str]) -> bool:
 def _unknown(head: bytes) -> Form:
     import puremagic
 
-    media_type, what = "application/octet-stream", "a kind of file"
+    media_type, what = "application/octet-stream", "binary data"
     try:
         guess = puremagic.magic_string(head)[0]
-        media_type, what = guess.mime_type or media_type, guess.name or what
+        if guess.confidence >= 0.5:
+            media_type, what = guess.mime_type or media_type, guess.name or what
     except (puremagic.PureError, ValueError, IndexError):
         pass
     problem = f"It looks like {what}, which is not read; convert it to CSV, text or PDF if it matters."

@@ -28,6 +28,9 @@ _CAPITALS = re.compile(r"(?:\A|\n\n)([A-Z][A-Z0-9 ,:&'()/-]{4,70})\n", re.M)
 _NO_TITLE = re.compile(
     r"(?:untitled|document\d*|microsoft word\b.*|powerpoint presentation|slide \d+|.*\.\w{3,4})$", re.I
 )
+_ALONE = re.compile(
+    r"(?:\A|\n\n|[.!?)]\n)(?!(?:Figure|Fig\.|Table|Page)\b)([A-Z][^\n.!;:,|]{2,60}[^\n.!;:,|\d])\n(?=[A-Z\"'(][^\n]{45,})"
+)
 _BROKEN_WORD = re.compile(r"(?<=[a-z])-\n(?=[a-z])")
 
 
@@ -63,12 +66,18 @@ def normalise(text: str) -> str:
 def from_plain(raw: str, name: str) -> Extracted:
     """Return a plain text; numbered or upper-case lines standing alone are its headings."""
     text = normalise(raw)
-    found = {m.start(): Heading(start=m.start(), level=1, text=m.group().strip()) for m in _NUMBERED.finditer(text)}
-    for m in _CAPITALS.finditer(text):
-        if any(c.isalpha() for c in m.group(1)):
-            found[m.start(1)] = Heading(start=m.start(1), level=1, text=m.group(1).strip())
-    headings = tuple(found[start] for start in sorted(found))
+    headings = _headings(text, alone=False)
     return Extracted(_title(text, headings, name), text, headings)
+
+
+def _headings(text: str, *, alone: bool) -> tuple[Heading, ...]:
+    """Return the lines that look like headings; with ``alone`` also short lines between two full paragraphs."""
+    found = {m.start(): m.group() for m in _NUMBERED.finditer(text)}
+    for pattern in (_CAPITALS, _ALONE) if alone else (_CAPITALS,):
+        for m in pattern.finditer(text):
+            if any(c.isalpha() for c in m.group(1)):
+                found[m.start(1)] = m.group(1)
+    return tuple(Heading(start=start, level=1, text=found[start].strip()) for start in sorted(found))
 
 
 def from_markdown(raw: str, name: str) -> Extracted:
@@ -122,8 +131,8 @@ def from_pages(pages: Sequence[str], title: str, name: str) -> Extracted:
         text += "\n" if runs_on else "\n\n"
         breaks.append(len(text))
         text += body
-    plain = from_plain(text, name) if text == normalise(text) else Extracted("", text)
-    return Extracted(_stated(title) or plain.title or _title(text, (), name), text, plain.headings, tuple(breaks))
+    headings = _headings(text, alone=True)
+    return Extracted(_stated(title) or _title(text, headings, name), text, headings, tuple(breaks))
 
 
 def _stated(title: str) -> str:

@@ -36,12 +36,15 @@ class Dense:
     matrix: Vectors
     starts: NDArray[np.int64]
 
-    def cosines(self, question: Vectors) -> NDArray[np.float64]:
-        """Return the cosine of each passage's nearest window with a unit vector ``[DIMENSIONS]``."""
-        nearest = np.maximum.reduceat(self.matrix @ question, self.starts).astype(np.float64)
+    def search(self, question: Vectors, k: int) -> tuple[list[float], list[int]]:
+        """Return each passage's cosine with a unit vector, and the rows of the ``k`` nearest, ties by row."""
+        # Row by row instead of one product: as fast, the same on any number of cores, and without BLAS threads, which
+        # wait 15 ms for each other on a busy machine.
+        windows = np.vecdot(self.matrix, question)
+        nearest = np.maximum.reduceat(windows, self.starts).astype(np.float64)
         # Rounded, so that the order of passages does not hang on the last bit of a float.
-        rounded: NDArray[np.float64] = np.round(nearest, 6)
-        return rounded
+        cosines = np.round(nearest, 6)
+        return cosines.tolist(), np.argsort(-cosines, kind="stable")[:k].tolist()
 
 
 def windows_of(row: Row) -> list[str]:

@@ -38,6 +38,7 @@ _RESERVED = frozenset(
     )
 )
 _WARMED = frozenset({"pdf", "docx", "pptx", "html", "excel"})
+IMAGE = "It is an image; images are listed, not read. A caption beside it, of the same name, is read."
 STOPPED = "Reading was stopped before this file; resume the mission to have it read."
 
 
@@ -94,11 +95,10 @@ def build_library(
     shelf = _Shelf()
     with Engine(bounds, blobs.root) as engine, Child(bounds) as child:
         items = _distinct(list(_items(seen.found, engine, bounds, tell, should_stop)))
-        child.warm(sorted({item.form.reader for item in items} & _WARMED))
+        outcomes = _outcomes(items, engine, child, tell, should_stop)
         for number, item in enumerate(items):
-            tell(f"Reading {item.name}", number, len(items))
-            _shelve(item, shelf, blobs, engine, child, knowledge_space, should_stop())
-        tell("Reading done", len(items), len(items))
+            _shelve(item, outcomes[number], shelf, blobs, knowledge_space)
+    tell("Making the index", len(items), len(items))
     return _bound(path, knowledge_space, shelf, blobs, _remarks(seen.hidden, seen.beyond))
 
 
@@ -181,17 +181,31 @@ def _distinct(items: list[_Item]) -> list[_Item]:
     return kept
 
 
-def _shelve(item: _Item, shelf: _Shelf, blobs: Blobs, engine: Engine, child: Child, space: str, stopped: bool) -> None:
-    """Read one item and put its source, tables and documents on the shelf."""
-    outcome = Outcome(problem=item.problem, warnings=list(item.warnings))
-    readable = item.path is not None and item.problem is None
-    if readable and stopped:
-        outcome.problem = STOPPED
-    elif readable and item.form.reader == "image":
-        outcome = _image(item, shelf)
-    elif readable and item.form.reader != "zip":
-        assert item.path is not None
-        outcome = read(item.path, item.name, item.form, engine, child)
+def _outcomes(
+    items: list[_Item], engine: Engine, child: Child, tell: Progress, should_stop: Callable[[], bool]
+) -> dict[int, Outcome]:
+    """Read every item; those for the child come last, so that it imports its readers while tables are read here."""
+    child.warm(sorted({item.form.reader for item in items if not item.problem} & _WARMED))
+    outcomes: dict[int, Outcome] = {}
+    for number, item in sorted(enumerate(items), key=lambda pair: pair[1].form.reader in _WARMED):
+        tell(f"Reading {item.name}", len(outcomes), len(items))
+        outcomes[number] = _outcome(item, engine, child, should_stop)
+    return outcomes
+
+
+def _outcome(item: _Item, engine: Engine, child: Child, should_stop: Callable[[], bool]) -> Outcome:
+    known = Outcome(problem=item.problem, warnings=list(item.warnings))
+    if item.path is None or item.problem is not None or item.form.reader == "zip":
+        return known
+    if should_stop():
+        return Outcome(problem=STOPPED)
+    if item.form.reader == "image":
+        return Outcome(problem=IMAGE)
+    return read(item.path, item.name, item.form, engine, child)
+
+
+def _shelve(item: _Item, outcome: Outcome, shelf: _Shelf, blobs: Blobs, space: str) -> None:
+    """Put what was read of one item on the shelf: its source, tables and documents."""
     for table in outcome.tables:
         _add_table(table, item, shelf, blobs)
     dated, archived, title = date_in_name(item.name), is_archived(item.name, "", ""), ""
@@ -211,12 +225,6 @@ def _shelve(item: _Item, shelf: _Shelf, blobs: Blobs, engine: Engine, child: Chi
             dated=dated, archived=archived,
         )
     )  # fmt: skip
-
-
-def _image(item: _Item, shelf: _Shelf) -> Outcome:
-    return Outcome(
-        problem="It is an image; images are listed, not read. A caption beside it, of the same name, is read."
-    )
 
 
 def _add_table(table: ReadTable, item: _Item, shelf: _Shelf, blobs: Blobs) -> None:

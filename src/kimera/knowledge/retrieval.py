@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 import math
 import threading
@@ -36,7 +35,7 @@ class Hit:
     """One passage found.
 
     ``score`` orders the hits: 0..1 for hybrid, BM25 for lexical, cosine for dense (BM25 where it fell back to words).
-    ``lexical`` is BM25 (0 = no word in common), ``dense`` the cosine, None where no vectors were used.
+    ``lexical`` is BM25 (0 = no word in common, or not in the pool); ``dense`` is the cosine, None without vectors.
     """
 
     number: int
@@ -98,12 +97,10 @@ class Segment:
             return self._hybrid(query, k, vectors, graph)
         if vectors is None:
             return [Hit(n, s, s, None) for n, s in self._lexical(query, k)]
-        dense = self._nearness(query, vectors)
+        cosines, nearest = self._dense_search(query, vectors, k)
         words = dict(self._lexical(query, POOL))
-        return [
-            Hit(self._numbers[row], dense[row], words.get(self._numbers[row], 0.0), dense[row])
-            for row in _best(dense, k)
-        ]
+        found = ((self._numbers[row], cosines[row]) for row in nearest)
+        return [Hit(number, cosine, words.get(number, 0.0), cosine) for number, cosine in found]
 
     def gate(self, query: str) -> GateDecision:
         """Return whether the entity graph re-ranks this question, and why; logged at debug level."""
@@ -138,26 +135,24 @@ class Segment:
         assert self._terms is not None
         return [(number, round(score, _DIGITS)) for number, score in self._terms.search(query, limit)]
 
-    def _nearness(self, query: str, vectors: Dense) -> list[float]:
+    def _dense_search(self, query: str, vectors: Dense, k: int) -> tuple[list[float], list[int]]:
         assert self._remembered is not None
-        cosines: list[float] = vectors.cosines(self._remembered.encode([query])[0]).tolist()
-        return cosines
+        return vectors.search(self._remembered.encode([query])[0], k)
 
     def _hybrid(self, query: str, k: int, vectors: Dense | None, graph: bool | None) -> list[Hit]:
         size = max(POOL, k)
-        rows = self._row_of
-        words = {rows[number]: score for number, score in self._lexical(query, size)}
-        dense = self._nearness(query, vectors) if vectors is not None else None
-        pool = sorted(words.keys() | set(_best(dense, size) if dense else ()))
+        words = {self._row_of[number]: score for number, score in self._lexical(query, size)}
+        cosines, nearest = self._dense_search(query, vectors, size) if vectors is not None else ([], [])
+        pool = sorted(words.keys() | set(nearest))
         halves = [_min_max([words.get(row, 0.0) for row in pool])]
-        if dense:
-            halves.append(_min_max([dense[row] for row in pool]))
+        if cosines:
+            halves.append(_min_max([cosines[row] for row in pool]))
         scores = {row: round(sum(parts) / len(halves), _DIGITS) for row, *parts in zip(pool, *halves, strict=True)}
         ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
         if ranked and graph is not False and (graph or self.gate(query).used):
             ranked = self._carried(query, scores)
         return [
-            Hit(self._numbers[row], score, words.get(row, 0.0), dense[row] if dense else None)
+            Hit(self._numbers[row], score, words.get(row, 0.0), cosines[row] if cosines else None)
             for row, score in ranked[:k]
         ]
 
@@ -226,10 +221,6 @@ class _Remembered:
                     self._kept.clear()
                 self._kept.update((text, known[text]) for text in new)
         return [known[text] for text in texts]
-
-
-def _best(scores: Sequence[float], k: int) -> list[int]:
-    return heapq.nsmallest(k, range(len(scores)), key=lambda row: (-scores[row], row))
 
 
 def _min_max(values: Sequence[float]) -> list[float]:

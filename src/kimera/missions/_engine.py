@@ -5,8 +5,10 @@ One process has one engine. The rules it keeps are listed in docs/design/durable
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,6 +29,7 @@ QUEUE_POLL = 0.1
 RECOVERY_POLL = 0.1
 LISTEN_POLL = 0.05
 POOL = 12
+LIVE = frozenset({"PENDING", "ENQUEUED"})
 
 
 class _Json(Serializer):
@@ -70,6 +73,11 @@ class Engine:
                 sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
             )
         DBOS(config=config)
+        # Workflows begun by the engine's blocking call are recorded as failed when it shuts down; those begun on a
+        # loop are left as they are. So we begin ours on a loop of our own.
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="kimera-engine", daemon=True)
+        self._thread.start()
         logging.getLogger("dbos").setLevel(logging.CRITICAL)
 
     def launch(self, *, listen: int | None = None) -> None:
@@ -84,8 +92,7 @@ class Engine:
 
     def start(self, mission_id: str, round_: int) -> None:
         """Begin a round here and now; a no-op when it was begun before, wherever that was."""
-        with SetWorkflowID(workflow_id(mission_id, round_)):
-            DBOS.start_workflow(mission_workflow, mission_id, round_)
+        self._begin(workflow_id(mission_id, round_), mission_id, round_, 0)
 
     def enqueue(self, mission_id: str, round_: int) -> None:
         """Put a round in the queue; a no-op when it is there or was begun."""
@@ -94,8 +101,33 @@ class Engine:
 
     def status(self, mission_id: str, round_: int) -> str | None:
         """Return the engine's own word for a round (PENDING, SUCCESS, …), None when it was never begun."""
-        found = DBOS.list_workflows(workflow_ids=[workflow_id(mission_id, round_)], load_input=False, load_output=False)
-        return str(found[0].status) if found else None
+        found = self._runs(mission_id, round_)
+        return str(found[-1].status) if found else None
+
+    def restart(self, mission_id: str, round_: int) -> None:
+        """Begin a round again under a new id because the engine gave the old one up.
+
+        Phases whose state our own tables hold are not executed again.
+        """
+        runs = self._runs(mission_id, round_)
+        stale = [one.workflow_id for one in self._of(mission_id) if one.status in LIVE]
+        if stale:
+            DBOS.cancel_workflows(stale)
+        self._begin(f"{workflow_id(mission_id, round_)}:again:{len(runs)}", mission_id, round_, len(runs))
+
+    def unfinished(self) -> list[str]:
+        """Return the missions with unfinished work of this or a gone process."""
+        found = DBOS.list_workflows(status=sorted(LIVE), load_input=False, load_output=False)
+        return sorted({one.workflow_id.split(":")[0] for one in found})
+
+    def _of(self, mission_id: str) -> list[Any]:
+        return DBOS.list_workflows(workflow_id_prefix=mission_id, load_input=False, load_output=False)
+
+    def _runs(self, mission_id: str, round_: int) -> list[Any]:
+        """Return the round's workflow and its restarts, oldest first."""
+        first = workflow_id(mission_id, round_)
+        again = f"{first}:again:"
+        return [one for one in self._of(mission_id) if one.workflow_id == first or one.workflow_id.startswith(again)]
 
     def others_pending(self) -> list[str]:
         """Return the other slots that have unfinished work."""
@@ -108,17 +140,33 @@ class Engine:
 
     def again(self, mission_id: str) -> None:
         """Dispatch the unfinished workflows of one mission once more (they were given up by this process)."""
-        found = DBOS.list_workflows(
-            workflow_id_prefix=mission_id, status="PENDING", load_input=False, load_output=False
-        )
-        for one in found:
-            DBOS.resume_workflow(one.workflow_id)
+        for one in self._of(mission_id):
+            if one.status in LIVE:
+                DBOS.resume_workflow(one.workflow_id)
+
+    def _begin(self, identity: str, mission_id: str, round_: int, again: int) -> None:
+        async def begin() -> None:
+            with SetWorkflowID(identity):
+                await DBOS.start_workflow_async(mission_workflow, mission_id, round_, again)
+
+        asyncio.run_coroutine_threadsafe(begin(), self._loop).result()
 
     def close(self) -> None:
         """Stop; unfinished workflows stay recorded as they are."""
+        asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
         DBOS.destroy()
+        self._loop.close()
         if self._own is not None:
             self._own.dispose()
+
+
+async def _cancel_all() -> None:
+    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _sqlite_engine(url: str, synchronous: str) -> sa.Engine:

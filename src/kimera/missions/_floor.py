@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from kimera.errors import ConflictError, KimeraError
 from kimera.knowledge.contracts import Library
+from kimera.missions._ahead import Ahead
 from kimera.missions.home import Home
 
 __all__ = ["Floor", "Interrupted", "floor", "take_floor"]
@@ -31,22 +32,34 @@ class Interrupted(KimeraError):
 
 @dataclass
 class Floor:
-    """The work place of a worker process. ``bench`` runs phases, ``desk`` the short reads and writes around them."""
+    """The work place of a worker process. ``bench`` runs phases, ``desk`` the short reads and writes around them.
+
+    ``stop`` belongs to the caller, ``over`` to us; either asks everything to come to an end. ``polite`` means that
+    each mission first fuses what it has.
+    """
 
     home: Home
     threads: int = 4
-    stopping: threading.Event = field(default_factory=threading.Event)
+    polite: bool = False
+    stop: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
     changed: threading.Condition = field(default_factory=threading.Condition)
     faults: dict[str, KimeraError] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
+    ahead: dict[str, Ahead] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.bench = ThreadPoolExecutor(self.threads, thread_name_prefix="kimera-bench")
         self.desk = ThreadPoolExecutor(DESK_THREADS, thread_name_prefix="kimera-desk")
+        self.busy = 0  # steps under way
         self._flags: dict[str, tuple[float, bool]] = {}
         self._sleepers: dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Event]] = {}
         self._libraries: dict[str, Library] = {}
         self.home.missions.on_append = self.nudge
+
+    def leaving(self) -> bool:
+        """Return whether this process is coming to an end."""
+        return self.stop.is_set() or self.over.is_set()
 
     def cancelled(self, mission_id: str) -> bool:
         """Return whether the mission was cancelled or has ended, as of at most 0.2 s ago."""
@@ -71,6 +84,23 @@ class Floor:
             self.faults[mission_id] = fault
         with self.changed:
             self.changed.notify_all()
+
+    @contextlib.contextmanager
+    def step(self, mission_id: str) -> Iterator[None]:
+        """Count a step as under way for the length of the block."""
+        with self.changed:
+            self.busy += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.busy -= 1
+            self.nudge(mission_id)
+
+    def settle(self, seconds: float) -> bool:
+        """Wait until no step is under way, at most ``seconds``; returns whether that came true."""
+        with self.changed:
+            return self.changed.wait_for(lambda: self.busy == 0, seconds)
 
     def nudge(self, mission_id: str) -> None:
         """Wake whoever waits for news of this mission."""
@@ -117,7 +147,6 @@ class Floor:
 
     def close(self) -> None:
         """Let go of the threads; what runs sees ``should_stop``."""
-        self.stopping.set()
         self.home.missions.on_append = lambda mission_id: None
         self.bench.shutdown(wait=False, cancel_futures=True)
         self.desk.shutdown(wait=False, cancel_futures=True)

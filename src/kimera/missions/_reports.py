@@ -10,6 +10,7 @@ from typing import Any, cast
 from kimera.knowledge.contracts import Degraded
 from kimera.missions._floor import Floor
 from kimera.missions._steps import (
+    CANCELLED,
     CRASH_LIMIT,
     PACKAGE,
     Case,
@@ -31,11 +32,12 @@ from kimera.missions.contracts import (
     TrackStatus,
     fingerprint,
 )
+from kimera.missions.home import Home
 from kimera.missions.playbook import FuseRequest
 from kimera.storage.attempts import Attempt, Failure, Version
 from kimera.storage.missions import Entry
 
-__all__ = ["News", "act", "decide", "look_for_news"]
+__all__ = ["News", "act", "decide", "end_cancelled", "look_for_news"]
 
 CLOSING_SECONDS = 1.0
 """How long after the deadline the tracks may take to end by themselves."""
@@ -71,7 +73,7 @@ def look_for_news(floor: Floor, mission_id: str, round_: int, seen: Sequence[str
         return News("cancel", final=True)
     current = floor.home.attempts.current(mission_id)
     due = decide(case, current.values(), seen, told, floor.home.clock.now())
-    if due is None and floor.stopping.is_set() and "stop" not in told:
+    if due is None and floor.polite and floor.leaving() and "stop" not in told:
         return News("stop", tuple(seen))
     return due
 
@@ -94,13 +96,14 @@ def decide(
     return None
 
 
-def act(floor: Floor, mission_id: str, round_: int, number: int, news: Recorded) -> Recorded:
+def act(floor: Floor, mission_id: str, round_: int, number: str, news: Recorded) -> Recorded:
     """Do what the news ask for: fuse a version, end the mission, or both."""
     case = look(floor, mission_id)
     if case.row.ended or case.row.round != round_:
         return {"status": "over"}
     if news["reason"] == "cancel":
-        return _cancel(floor, case)
+        end_cancelled(floor.home, mission_id)
+        return {"status": "over"}
     step = f"fuse:{round_}:{number}"
     lost, _ = floor.home.attempts.begin(mission_id, step)
     if lost > CRASH_LIMIT:
@@ -114,15 +117,17 @@ def act(floor: Floor, mission_id: str, round_: int, number: int, news: Recorded)
     return _fuse(floor, look(floor, mission_id), f"{round_}:{number}", news)
 
 
-def _cancel(floor: Floor, case: Case) -> Recorded:
-    for one in floor.home.attempts.current(case.row.mission_id).values():
+def end_cancelled(home: Home, mission_id: str, expect: Sequence[str] = ("PENDING", "RUNNING", "FUSION")) -> bool:
+    """End a mission as CANCELLED and its open tracks with it; False when it had ended before."""
+    row = home.missions.get(mission_id)
+    if row.state not in expect:
+        return False
+    for one in home.attempts.current(mission_id).values():
         if one.status in OPEN:
-            close_track(floor, Ticket(one.mission_id, track_name(one), one.attempt), case, "cancelled")
-    row = floor.home.missions.get(case.row.mission_id)
-    failure = Failure("MissionCancelled", "CANCELLED", "The mission was cancelled.")
-    entries = ended(row.round, row.state, "CANCELLED", failure, version=row.version, partial=row.partial)
-    floor.home.missions.append(row.mission_id, entries, expect=("PENDING", "RUNNING", "FUSION"))
-    return {"status": "over"}
+            home.attempts.fail(mission_id, one.track, one.attempt, CANCELLED, one.phase or "nothing")
+    row = home.missions.get(mission_id)
+    entries = ended(row.round, row.state, "CANCELLED", CANCELLED, version=row.version, partial=row.partial)
+    return home.missions.append(mission_id, entries, expect=expect)
 
 
 def _close_open(floor: Floor, case: Case) -> None:

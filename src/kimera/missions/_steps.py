@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter
 
+from kimera.missions._ahead import progress_events
 from kimera.missions._floor import Floor, Interrupted
 from kimera.missions.contracts import Handoff, MissionOptions, Package, TrackName
 from kimera.missions.playbook import IngestRequest, Playbook, find_playbook
@@ -32,12 +33,14 @@ CRASH_LIMIT = 3
 PARTIAL_SHARE = 0.6
 """Share of the deadline after which a first report is made of whatever the tracks have."""
 
-PROGRESS_SECONDS = 0.5
-
 PACKAGE: TypeAdapter[Package] = TypeAdapter(Package)
 HANDOFF: TypeAdapter[Handoff] = TypeAdapter(Handoff)
 
 Recorded = dict[str, Any]
+
+CANCELLED = Failure(
+    "MissionCancelled", "CANCELLED", "The mission was cancelled; submit it again to run it.", status="cancelled"
+)
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def out_of_time(floor: Floor, case: Case) -> bool:
 def should_stop(floor: Floor, case: Case) -> Callable[[], bool]:
     """Return the function a phase asks in its long loops."""
     mission_id = case.row.mission_id
-    return lambda: floor.stopping.is_set() or out_of_time(floor, case) or floor.cancelled(mission_id)
+    return lambda: floor.leaving() or out_of_time(floor, case) or floor.cancelled(mission_id)
 
 
 def ingest(floor: Floor, mission_id: str, round_: int) -> Recorded:
@@ -142,32 +145,17 @@ def _read_folder(floor: Floor, case: Case, round_: int, lost: int) -> None:
         folder=Path(case.brief.folder),
         blobs=floor.home.blobs,
         knowledge_space=case.row.knowledge_space,
-        progress=_progress(floor, mission_id, f"{round_}:{lost}"),
+        progress=progress_events(floor.home, mission_id, f"{round_}:{lost}"),
         should_stop=should_stop(floor, case),
     )
-    library = case.playbook.ingest(request)
-    if floor.stopping.is_set():
+    ahead = floor.ahead.pop(mission_id, None)
+    library = ahead.take(request.should_stop) if ahead is not None else case.playbook.ingest(request)
+    if floor.leaving():
         raise Interrupted
     goal = f"{len(library.sources)} files, {len(library.tables)} tables, {len(library.documents)} documents"
     name = floor.home.blobs.put_json(library.as_json())
     payload = {"step": "ingest", "kind": "library", "inputs": [name], "goal": goal}
     floor.home.missions.append(mission_id, [Entry("library", "plan.step", payload)])
-
-
-def _progress(floor: Floor, mission_id: str, salt: str) -> Callable[[str, int, int], None]:
-    clock, told = floor.home.clock, [floor.home.clock.monotonic()]
-    count = [0]
-
-    def progress(what: str, done: int, of: int) -> None:
-        if clock.monotonic() - told[0] < PROGRESS_SECONDS:
-            return
-        told[0] = clock.monotonic()
-        count[0] += 1
-        payload = coerce("plan.step", {"step": "ingest", "kind": "progress", "goal": f"{what}: {done} of {of}"})
-        entry = Entry(f"progress:{salt}:{count[0]}", "plan.step", payload or {})
-        floor.home.missions.append(mission_id, [entry])
-
-    return progress
 
 
 def track_name(attempt: Attempt) -> TrackName:
@@ -187,6 +175,9 @@ def run_phase(floor: Floor, ticket: Ticket, index: int, state_blob: str | None) 
     attempt = floor.home.attempts.get(ticket.mission_id, ticket.track, ticket.attempt)
     if attempt.status not in {"pending", "running"}:
         return {"status": attempt.status, "state": attempt.state}
+    if attempt.phase_index >= index:
+        # stored, but the process died before the engine recorded it: never executed again
+        return _after(floor, ticket, track, index, floor.home.blobs.get_json(cast("str", attempt.state)), attempt.state)
     if floor.cancelled(ticket.mission_id):
         return close_track(floor, ticket, case, "cancelled")
     if out_of_time(floor, case):
@@ -200,7 +191,7 @@ def run_phase(floor: Floor, ticket: Ticket, index: int, state_blob: str | None) 
     context = make_context(floor, case, ticket, started, inbox, phase.name)
     state: State = floor.home.blobs.get_json(state_blob) if state_blob else {}
     after = phase.run(context, state)
-    if floor.stopping.is_set():
+    if floor.leaving():
         raise Interrupted
     return _keep(floor, ticket, track, index, after)
 
@@ -212,6 +203,10 @@ def _keep(floor: Floor, ticket: Ticket, track: Track, index: int, after: State) 
     floor.home.attempts.phase_done(ticket.mission_id, ticket.track, ticket.attempt, name, index, blob, bodies)
     if bodies:
         _tell_handoffs(floor, ticket, track, after)
+    return _after(floor, ticket, track, index, after, blob)
+
+
+def _after(floor: Floor, ticket: Ticket, track: Track, index: int, after: State, blob: str | None) -> Recorded:
     if floor.cancelled(ticket.mission_id):
         return close_track(floor, ticket, look(floor, ticket.mission_id), "cancelled")
     if index + 1 < len(track.phases):
@@ -253,8 +248,7 @@ def close_track(floor: Floor, ticket: Ticket, case: Case, reason: str) -> Record
     attempt = floor.home.attempts.get(ticket.mission_id, ticket.track, ticket.attempt)
     last = attempt.phase or "nothing"
     if reason == "cancelled":
-        words = "The mission was cancelled; submit it again to run it."
-        return fail_track(floor, ticket, Failure("MissionCancelled", "CANCELLED", words, status="cancelled"), last)
+        return fail_track(floor, ticket, CANCELLED, last)
     package = partial_package(floor, case, attempt)
     if package is not None:
         return finish_track(floor, ticket, package, partial=True)

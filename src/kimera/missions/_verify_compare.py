@@ -5,9 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["agrees", "at_path", "first_difference", "numbers_in", "same_value", "values_in"]
+__all__ = [
+    "RELATIVE",
+    "Written",
+    "agrees",
+    "around",
+    "at_path",
+    "first_difference",
+    "numbers_in",
+    "same_value",
+    "values_in",
+]
 
 RELATIVE = 1e-9
 """Two floats are the same result when they differ by less than this share (missions.md, section 8)."""
@@ -92,12 +102,22 @@ def agrees(stated: Any, found: Any) -> bool:
     return False
 
 
-def numbers_in(text: str) -> list[tuple[str, float, float]]:
-    """Return the numbers written in a text as (as written, value, half of the last digit)."""
+class Written(NamedTuple):
+    """A number in a text: as written, its value, half of its last digit, and whether a % sign follows."""
+
+    text: str
+    value: float
+    half: float
+    percent: bool
+
+
+def numbers_in(text: str) -> list[Written]:
+    """Return the numbers written in a text; digits inside names and versions are not numbers."""
     found = []
     for match in NUMBER.finditer(text):
         plain = match.group().replace(",", "").replace("−", "-")
-        found.append((match.group(), float(plain), 0.5 * 10.0 ** -_decimals(plain)))
+        percent = text[match.end() : match.end() + 2].lstrip().startswith("%")
+        found.append(Written(match.group(), float(plain), 0.5 * 10.0 ** -_decimals(plain), percent))
     return found
 
 
@@ -108,10 +128,44 @@ def values_in(value: Any) -> Iterator[float]:
             yield from values_in(key)
             yield from values_in(item)
     elif isinstance(value, list | tuple):
-        yield float(len(value))
         for item in value:
             yield from values_in(item)
     elif isinstance(value, str):
-        yield from (number for _, number, _ in numbers_in(value))
+        yield from (number.value for number in numbers_in(value))
     elif _is_number(value):
         yield float(value)
+
+
+def around(result: Any, path: Sequence[str | int]) -> Iterator[float]:
+    """Yield the numbers that belong to the value at ``path``: those a sentence about it may name.
+
+    That is what stands beside it and beside each of its parents, everything in the nearest row of a list that holds it,
+    and everything another section of the result keeps under one of the names on the path.
+    """
+    value, row = result, None
+    for step in path:
+        yield from _beside(value)
+        try:
+            following = value[step]
+        except (KeyError, IndexError, TypeError):
+            return
+        if isinstance(value, list) and isinstance(following, dict):
+            row = following
+        value = following
+    yield from values_in(value)
+    yield from values_in(row)
+    sections = result.values() if isinstance(result, dict) else ()
+    for section in sections:
+        if isinstance(section, dict):
+            for step in path[1:]:
+                yield from values_in(section.get(str(step)))
+
+
+def _beside(value: Any) -> Iterator[float]:
+    """Yield the plain numbers directly inside a dict or list, and how many entries each of its lists has."""
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in items:
+        if isinstance(item, list):
+            yield float(len(item))
+        elif not isinstance(item, dict):
+            yield from values_in(item)

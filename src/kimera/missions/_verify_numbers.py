@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kimera.errors import KimeraError, MissionCancelled
 from kimera.knowledge import read_table_again
 from kimera.knowledge.contracts import Library, Source
-from kimera.missions._verify_compare import agrees, at_path, first_difference, numbers_in, values_in
+from kimera.missions._verify_compare import (
+    RELATIVE,
+    Written,
+    agrees,
+    around,
+    at_path,
+    first_difference,
+    numbers_in,
+    values_in,
+)
 from kimera.missions._verify_results import ClaimCheck, ClaimStatus, ComputationCheck
 from kimera.missions.contracts import Computation, ComputationInput, MissionOutcomePackage, NumberClaim, computation_id
 from kimera.storage.blobs import Blobs
@@ -20,6 +32,9 @@ if TYPE_CHECKING:
     from kimera.sandbox import Level, Session
 
 __all__ = ["Rerun", "Tables", "check_number", "rerun"]
+
+BOUNDS = (0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
+"""What a p-value is said to be smaller than: a bound, not a value."""
 
 SQL_CODE = "result = db.execute(parameters['sql']).fetchall()"
 
@@ -37,6 +52,25 @@ class Rerun:
     seconds: float = 0.0
     difference: tuple[tuple[str | int, ...], Any, Any] | None = None
     rows_used: int = 0
+
+    @cached_property
+    def numbers(self) -> tuple[float, ...]:
+        """Return every number of the new result, and how many rows went in."""
+        return (*values_in(self.result), *self.rows)
+
+    @property
+    def rows(self) -> tuple[float, float]:
+        """Return how many rows were read and used."""
+        return float(self.computation.rows_read), float(self.rows_used)
+
+    @cached_property
+    def asked(self) -> frozenset[float]:
+        """Return the numbers of the question put to the data, without signs: in parameters and in texts of the code."""
+        texts: list[str] = []
+        with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            nodes = ast.walk(ast.parse(self.computation.code))
+            texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        return frozenset(map(abs, values_in([*texts, self.computation.parameters])))
 
     def as_check(self) -> ComputationCheck:
         """Return the line for the verification."""
@@ -202,33 +236,55 @@ def _holds(again: Rerun) -> Verdict:
 
 
 def _check_companions(claim: NumberClaim, again: Rerun) -> Verdict | None:
-    """Look for n, p and the interval among the values of the computation; p_adjusted depends on all tests together."""
-    found = [*values_in(again.result), float(again.rows_used), *values_in(claim.value)]
-    stated = {"n": claim.n, "p_value": claim.p_value}
+    """Look for n, p and the interval among the values of the computation.
+
+    The correction of a p-value runs over the tests of all computations; here it must only not lower the p-value.
+    """
+    found = [*again.numbers, *values_in(claim.value)]
+    stated = {"n": claim.n, "p-value": claim.p_value}
     stated |= {f"interval {side}": end for side, end in zip(("from", "to"), claim.interval or (), strict=False)}
     for name, value in stated.items():
         if value is not None and not any(agrees(value, other) for other in found):
             return "different_value", value, None, f"Its {name} is not among the results of the computation."
+    if claim.p_adjusted is not None and not (claim.p_value or 0.0) * (1 - RELATIVE) <= claim.p_adjusted <= 1:
+        return (
+            "different_value",
+            claim.p_adjusted,
+            None,
+            "Its adjusted p-value is smaller than its p-value, or above 1.",
+        )
     return None
 
 
 def _check_sentence(claim: NumberClaim, again: Rerun) -> Verdict | None:
     """Find every number of the sentence in the result, rounded as written, or in what was asked of the computation."""
-    computation = again.computation
     stated = [claim.value, claim.n, claim.p_value, claim.p_adjusted, *(claim.interval or ())]
-    exact = [*values_in(again.result), *values_in(stated), float(again.rows_used), float(computation.rows_read)]
-    asked = {abs(value) for value in values_in([computation.code, computation.parameters, claim.about.model_dump()])}
-    for written, value, half in numbers_in(claim.statement):
-        shown = abs(value)
-        if shown in asked or any(_shows(shown, half, abs(number)) for number in exact):
-            continue
-        if f"< {written}" in claim.statement or f"<{written}" in claim.statement:
-            continue  # "p < 0.001" names a bound, not a value
-        return "different_value", written, None, f"The number {written} in the sentence is not in the result."
+    exact = [abs(number) for number in (*around(again.result, claim.path), *values_in(stated), *again.rows)]
+    asked = again.asked | set(map(abs, values_in(claim.about.model_dump())))
+    written = numbers_in(claim.statement)
+    if _is_missing(claim, written):
+        return "different_value", claim.value, None, "The sentence does not say the value of its claim."
+    for number in written:
+        bound = f"< {number.text}" in claim.statement and number.value in BOUNDS
+        if not bound and abs(number.value) not in asked and not any(_shows(number, value) for value in exact):
+            return (
+                "different_value",
+                number.text,
+                None,
+                f"The number {number.text} in the sentence is not in the result.",
+            )
     return None
 
 
-def _shows(shown: float, half: float, number: float) -> bool:
-    """Return whether ``shown`` is ``number`` rounded, as it is or as a percentage."""
-    slack = half * (1 + 1e-6) + 1e-12
-    return abs(shown - number) <= slack or abs(shown - 100 * number) <= slack
+def _is_missing(claim: NumberClaim, written: list[Written]) -> bool:
+    """Return whether the value stands nowhere in a sentence that has numbers."""
+    if isinstance(claim.value, bool) or not isinstance(claim.value, int | float):
+        return False
+    return bool(written) and not any(_shows(number, abs(claim.value)) for number in written)
+
+
+def _shows(written: Written, number: float) -> bool:
+    """Return whether a written number is ``number`` rounded as written; before a % sign also its hundredfold."""
+    slack = written.half * (1 + 1e-6) + 1e-12
+    shown = abs(written.value)
+    return abs(shown - number) <= slack or (written.percent and abs(shown - 100 * number) <= slack)

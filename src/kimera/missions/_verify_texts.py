@@ -109,8 +109,8 @@ def _check_statement(claim: TextClaim) -> tuple[ClaimStatus, str | None, str | N
             "The sentence or its place was edited: its id does not fit.",
         )
     quoted = unicodedata.normalize("NFKC", " ".join(span.quote for span in claim.spans))
-    known = {value for _, value, _ in numbers_in(quoted)}
-    for written, value, _ in numbers_in(unicodedata.normalize("NFKC", claim.statement)):
-        if value not in known:
-            return "different_value", written, None, f"The number {written} is in none of its quotations."
+    known = {number.value for number in numbers_in(quoted)}
+    for number in numbers_in(unicodedata.normalize("NFKC", claim.statement)):
+        if number.value not in known:
+            return "different_value", number.text, None, f"The number {number.text} is in none of its quotations."
     return "ok", None, None, ""

@@ -31,13 +31,14 @@ NEWS_SECONDS = 0.1
 
 
 @DBOS.workflow(name="kimera.mission", max_recovery_attempts=10_000)
-async def mission_workflow(mission_id: str, round_: int) -> str:
+async def mission_workflow(mission_id: str, round_: int, again: int = 0) -> str:
     """Run one round of a mission: read the folder, start the tracks, fuse whenever there is news."""
     opened = await DBOS.run_step_async({"name": "ingest"}, _ingest, mission_id, round_)
     if opened["status"] != "going":
         return str(opened["status"])
     for track in opened["tracks"]:
-        with SetWorkflowID(f"{mission_id}:{track['track']}:{track['attempt']}"):
+        child = f"{mission_id}:{track['track']}:{track['attempt']}"
+        with SetWorkflowID(f"{child}:again:{again}" if again else child):
             await DBOS.start_workflow_async(
                 track_workflow, mission_id, track["track"], track["attempt"], track["phases"]
             )
@@ -49,7 +50,9 @@ async def mission_workflow(mission_id: str, round_: int) -> str:
         news = await DBOS.run_step_async({"name": "news"}, _news, mission_id, round_, seen, told)
         if news["reason"] == "over":
             return "over"
-        done = await DBOS.run_step_async({"name": f"fuse_{number}"}, _act, mission_id, round_, number, news)
+        done = await DBOS.run_step_async(
+            {"name": f"fuse_{number}"}, _act, mission_id, round_, f"{again}.{number}", news
+        )
         if done["status"] == "over":
             return "over"
         seen = sorted({*seen, *news["done"]})
@@ -87,13 +90,13 @@ async def _news(mission_id: str, round_: int, seen: list[str], told: list[str]) 
             raise asyncio.CancelledError from fault
         if news is not None:
             return news.as_json()
-        if here.stopping.is_set():
+        if here.leaving():
             here.pause(mission_id)
             raise asyncio.CancelledError
         await here.news(mission_id, NEWS_SECONDS)
 
 
-async def _act(mission_id: str, round_: int, number: int, news: Recorded) -> Recorded:
+async def _act(mission_id: str, round_: int, number: str, news: Recorded) -> Recorded:
     def failed(here: Floor, failure: Failure) -> Recorded:
         return bury(here, mission_id, round_, failure, "fuse")
 
@@ -131,12 +134,24 @@ async def _in_order(
 ) -> Recorded:
     """Run a step: again after a transient error, recorded as failed after a lasting one, left alone when we stop."""
     here = floor()
+    with here.step(mission_id):
+        return await _tried(here, mission_id, step, work, failed, ticket)
+
+
+async def _tried(
+    here: Floor,
+    mission_id: str,
+    step: str,
+    work: Callable[[Floor], Awaitable[Recorded]],
+    failed: Callable[[Floor, Failure], Recorded],
+    ticket: Ticket | None,
+) -> Recorded:
     for number in range(1, TRIES + 1):
         try:
             return await work(here)
         except (Interrupted, StorageError) as fault:
             # unfinished, not failed: the step is not recorded and somebody begins it again
-            await _give_up(here, mission_id, step, fault)
+            await _give_up(here, mission_id, step, fault, ticket)
             raise asyncio.CancelledError from fault
         except Exception as error:  # noqa: BLE001 - step runner: whatever a track does wrong ends the track, not us
             if number == TRIES or not _may_pass(error):
@@ -147,11 +162,13 @@ async def _in_order(
     raise AssertionError("unreachable")
 
 
-async def _give_up(here: Floor, mission_id: str, step: str, fault: KimeraError) -> None:
+async def _give_up(here: Floor, mission_id: str, step: str, fault: KimeraError, ticket: Ticket | None) -> None:
     # the disk may still be full or the desk closed: the step then counts as lost once
     with contextlib.suppress(StorageError, RuntimeError):
         await here.at_desk(here.home.attempts.release, mission_id, step)
-    here.pause(mission_id, None if isinstance(fault, Interrupted) else fault)
+    # a track that was interrupted waits for the mission's own workflow to fuse what there is and to pause
+    if ticket is None or not isinstance(fault, Interrupted):
+        here.pause(mission_id, None if isinstance(fault, Interrupted) else fault)
 
 
 def _may_pass(error: Exception) -> bool:

@@ -8,10 +8,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from kimera.errors import NotFoundError, ValidationError
+from kimera.errors import ConflictError, NotFoundError, StorageError, ValidationError
+from kimera.missions._ahead import Ahead
+from kimera.missions._reports import end_cancelled
 from kimera.missions._worker import Worker, working
+from kimera.missions.budget import ledger
 from kimera.missions.contracts import MissionOptions, MissionOutcomePackage, TrackName
 from kimera.missions.home import Home, HomeLock, open_home
 from kimera.missions.playbook import FuseRequest, IngestRequest, Playbook, register_playbook
@@ -19,6 +23,7 @@ from kimera.storage.attempts import Attempt, DeadLetter, Version, new_attempt
 from kimera.storage.blobs import canonical_json
 from kimera.storage.fold import MissionRow
 from kimera.storage.missions import Brief, Entry
+from kimera.storage.workers import LEASE_SECONDS, Workers
 from kimera.telemetry.events import MissionEvent
 
 __all__ = [
@@ -35,6 +40,7 @@ __all__ = [
     "Version",
     "Worker",
     "brief",
+    "cancel",
     "dead_letters",
     "events",
     "get",
@@ -42,13 +48,19 @@ __all__ = [
     "open_home",
     "outcome",
     "register_playbook",
+    "resume",
+    "retry",
     "run",
     "submit",
     "versions",
+    "work",
     "working",
 ]
 
 QUESTION_LIMIT = 4_000
+SERVE_SECONDS = 0.1
+REVIVE_SECONDS = 5.0
+UNFINISHED = ("PENDING", "RUNNING", "FUSION")
 TRACKS: tuple[TrackName, ...] = ("deep_research", "ds_star")
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -117,19 +129,36 @@ def run(
     if get(home, mission_id).ended:
         follow.catch_up()
         return get(home, mission_id)
+    tell = notice or _say_nothing
     lock = HomeLock(home)
-    if home.embedded and not lock.take(wait=wait, notice=notice or (lambda words: None), give_up=stop.is_set):
+    if home.embedded and not lock.take(wait=wait, notice=tell, give_up=stop.is_set):
         return get(home, mission_id)
     try:
-        with working(home, stopping=stop) as worker:
+        ahead = Ahead(home, mission_id) if get(home, mission_id).library is None else None
+        with working(home, stop=stop, polite=True, ahead=ahead) as worker:
             worker.start(mission_id)
-            row = worker.wait(mission_id, follow)
+            worker.wait(mission_id, follow)
             fault = worker.fault(mission_id)
-        if fault is not None:
-            raise fault
-        return row
+            _finish_others(worker, mission_id, stop, tell)
     finally:
         lock.release()
+    follow.catch_up()
+    if fault is not None:
+        raise fault
+    return get(home, mission_id)
+
+
+def _say_nothing(words: str) -> None:
+    return None
+
+
+def _finish_others(worker: Worker, mission_id: str, stop: threading.Event, tell: Callable[[str], None]) -> None:
+    """Stay until the missions that an earlier process left unfinished have ended too."""
+    for other in worker.recovered:
+        if other != mission_id and not stop.is_set() and not worker.home.missions.get(other).ended:
+            tell(f"mission {other}, left unfinished by an earlier process, goes on; Ctrl-C leaves it for later")
+            worker.start(other)
+            worker.wait(other)
 
 
 class _Follower:
@@ -189,6 +218,121 @@ def outcome(home: Home, mission_id: str, version: int | None = None) -> MissionO
     return MissionOutcomePackage.model_validate(home.blobs.get_json(wanted[-1].blob))
 
 
+def cancel(home: Home, mission_id: str) -> MissionRow:
+    """Cancel a mission: at once when nobody works on it, else at its next step boundary (< 2 s).
+
+    Cancelling twice is a no-op. Raises `ConflictError` when it has ended otherwise.
+    """
+    row = get(home, mission_id)
+    if row.state == "CANCELLED":
+        return row
+    if row.ended:
+        raise ConflictError(f"Mission {mission_id} is {row.state} and cannot be cancelled; its report stays.")
+    home.missions.append(mission_id, [Entry("cancel", "human.decision", {"action": "cancel"})], expect=UNFINISHED)
+    if not end_cancelled(home, mission_id, ("PENDING",)):
+        lock = HomeLock(home)
+        idle = lock.try_take() if home.embedded else Workers(home.database).live() == 0
+        try:
+            if idle:
+                end_cancelled(home, mission_id)
+        finally:
+            lock.release()
+    return get(home, mission_id)
+
+
+def resume(home: Home, mission_id: str) -> MissionRow:
+    """Check that a mission can go on, note that somebody wants it to, and return its row; `run` or a worker continues.
+
+    Raises `ConflictError` when it has ended.
+    """
+    row = get(home, mission_id)
+    if row.ended:
+        next_step = "submit it again" if row.state == "CANCELLED" else f"`kimera retry {mission_id}` runs a track again"
+        raise ConflictError(f"Mission {mission_id} is {row.state}, there is nothing to resume; {next_step}.")
+    home.missions.append(mission_id, [Entry(f"resume:{row.seq}", "human.decision", {"action": "resume"})])
+    return get(home, mission_id)
+
+
+def retry(home: Home, mission_id: str, track: TrackName) -> MissionRow:
+    """Open one more attempt of a track of a mission that has ended; `run` or a worker executes it.
+
+    Tracks that never began (the mission itself had failed) are opened with it. What earlier attempts made is marked
+    superseded, and the money they had reserved is released. Raises `ConflictError` for a mission that has not ended
+    or was cancelled, `ValidationError` for a track the mission does not have.
+    """
+    row = get(home, mission_id)
+    if row.state not in {"DONE", "FAILED"}:
+        raise ConflictError(f"Mission {mission_id} is {row.state}; only DONE and FAILED missions can be retried.")
+    if track not in TRACKS or row.attempt(track) == 0:
+        raise ValidationError(f"Mission {mission_id} has no track {track!r}; it has {_tracks(row)}.", "track")
+    again = [one for one in TRACKS if one == track or (row.attempt(one) and row.track_status[one] == "skipped")]
+    round_ = row.round + 1
+    change = {"old": row.state, "new": "PENDING", "round": round_, "reason": "retry"}
+    entries = [
+        Entry(f"retry:{round_}", "human.decision", {"action": "retry", "track": track}),
+        Entry(f"state:{round_}:PENDING", "mission.state", change),
+    ]
+    for one in again:
+        number = row.attempt(one) + 1
+        entries.append(Entry(f"dispatched:{one}:{number}", "track.dispatched", {"round": round_}, one, number))
+    for one in again:
+        ledger(home).abandon(mission_id, one)
+    home.attempts.reopen(mission_id, [(one, row.attempt(one) + 1) for one in again], round_, entries)
+    return get(home, mission_id)
+
+
+def work(
+    home: Home,
+    stop: threading.Event | None = None,
+    *,
+    notice: Callable[[str], None] | None = None,
+    wait: bool = True,
+    lease: float = LEASE_SECONDS,
+    until: Callable[[], bool] = lambda: False,
+) -> None:
+    """Take queued missions until ``stop`` is set: up to ``settings.workers`` at once, recovering unfinished ones.
+
+    On PostgreSQL many processes may do this; a process that was taken for dead drops its work and joins again.
+    Stopping is orderly: steps under way are given back and continued by whoever works next.
+    """
+    stop = stop or threading.Event()
+    tell = notice or _say_nothing
+    lock = HomeLock(home)
+    if home.embedded and not lock.take(wait=wait, notice=tell, give_up=stop.is_set):
+        return
+    try:
+        while not stop.is_set() and not until():
+            with working(home, listen=home.settings.workers, lease=lease) as worker:
+                tell(f"worker {worker.slot} takes missions, {home.settings.workers} at once")
+                _serve(worker, stop, until)
+                if worker.fenced.is_set():
+                    tell(f"worker {worker.slot} was taken for dead; it drops its work and joins again")
+    finally:
+        lock.release()
+
+
+def _serve(worker: Worker, stop: threading.Event, until: Callable[[], bool]) -> None:
+    queued: set[tuple[str, int]] = set()
+    clock = worker.home.clock
+    revived = clock.monotonic()
+    while not (stop.is_set() or worker.fenced.is_set() or until()):
+        # the database may be away for longer than a transaction repeats; a worker outlives that
+        with suppress(StorageError):
+            for row in worker.home.missions.pending():
+                if (row.mission_id, row.round) not in queued:
+                    worker.engine.enqueue(row.mission_id, row.round)
+                    queued.add((row.mission_id, row.round))
+            if clock.monotonic() - revived > REVIVE_SECONDS:
+                revived = clock.monotonic()
+                for mission_id in sorted(worker.floor.paused):
+                    worker.start(mission_id)
+        stop.wait(SERVE_SECONDS)
+
+
+def _tracks(row: MissionRow) -> str:
+    return ", ".join(track for track in TRACKS if row.attempt(track))
+
+
 def dead_letters(home: Home) -> list[DeadLetter]:
     """Return the tracks that failed for good and were not retried since."""
     return home.attempts.dead_letters()
@@ -205,12 +349,23 @@ def _check(question: str, folder: Path, options: MissionOptions, request_key: st
         )
     if not folder.is_dir():
         raise ValidationError(f"There is no folder {folder}; give the path of an existing folder.", "folder")
+    if _is_empty(folder):
+        raise ValidationError(f"The folder {folder} is empty; put tables or documents into it.", "folder")
     if not options.tracks or not set(options.tracks) <= set(TRACKS):
         raise ValidationError(f"Choose one or both of the tracks {', '.join(TRACKS)}.", "tracks")
     if options.deadline <= 0:
         raise ValidationError("The deadline must be longer than nothing; give it in seconds, e.g. 900.", "deadline")
     if request_key is not None and not 0 < len(request_key) <= 128:
         raise ValidationError("A request key has 1 to 128 characters; shorten it.", "request_key")
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return next(folder.iterdir(), None) is None
+    except OSError as error:
+        raise ValidationError(
+            f"The folder {folder} cannot be read ({error.strerror}); allow reading it or give another one.", "folder"
+        ) from error
 
 
 def _new_id(home: Home, digest: str, salt: str) -> str:

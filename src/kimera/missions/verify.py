@@ -30,7 +30,7 @@ from kimera.missions._verify_results import (
 )
 from kimera.missions._verify_texts import Texts, check_text
 from kimera.missions.contracts import Computation, Finding, MissionOutcomePackage, NumberClaim, Source, TextClaim
-from kimera.sandbox import Session
+from kimera.sandbox import Limits, Session
 from kimera.storage.blobs import Blobs
 
 __all__ = [
@@ -43,6 +43,10 @@ __all__ = [
     "verify",
     "verify_file",
 ]
+
+
+PATIENT = Limits(wall=180.0, cpu=90)
+"""What a computation may take here: three times what it had in the mission, for slower machines."""
 
 
 def _go_on() -> bool:
@@ -154,7 +158,7 @@ def _workplace(
         if given is not None or not outcome.computations:
             yield given, fresh
             return
-        with Session(should_stop=should_stop) as session:
+        with Session(PATIENT, should_stop) as session:
             yield session, fresh
 
 
@@ -205,7 +209,7 @@ def _sentence_faults(finding: Finding, claims: dict[str, TextClaim | NumberClaim
     if missing:
         yield f"A sentence rests on claims that are not in the report ({', '.join(missing)}): {finding.text[:80]!r}."
         return
-    said = {value for name in finding.claims for _, value, _ in numbers_in(claims[name].statement)}
-    for written, value, _ in numbers_in(finding.text):
-        if value not in said:
-            yield f"The number {written} of a sentence is in none of its claims: {finding.text[:80]!r}."
+    said = {number.value for name in finding.claims for number in numbers_in(claims[name].statement)}
+    for number in numbers_in(finding.text):
+        if number.value not in said:
+            yield f"The number {number.text} of a sentence is in none of its claims: {finding.text[:80]!r}."

@@ -29,7 +29,8 @@ class Channel:
 
     def send(self, value: dict[str, Any]) -> None:
         """Write one frame; BrokenPipeError when the other end is gone."""
-        data = json.dumps(value).encode()
+        # Sorted: a job must see its parameters in one order, however the report was written and read since.
+        data = json.dumps(value, sort_keys=True).encode()
         view = memoryview(LENGTH.pack(len(data)) + data)
         while view:
             view = view[os.write(self.write_fd, view) :]

@@ -26,12 +26,16 @@ main(read_fd, write_fd, scratch)
 """
 """The worker finds its modules where this process finds them; nothing else of this process reaches it."""
 
-GRACE = 2.0
-"""Seconds a worker gets to end a job before it is ended itself."""
+GRACE, STOP_GRACE = 2.0, 0.5
+"""Seconds a worker gets to end a job after its time-out, or when told to, before it is ended itself."""
 
 
 class WorkerLost(Exception):
-    """The worker ended without an answer."""
+    """The worker ended without an answer; ``started`` tells whether the job had begun."""
+
+    def __init__(self, started: bool) -> None:
+        super().__init__(started)
+        self.started = started
 
 
 def clean_environment(home: str) -> dict[str, str]:
@@ -50,13 +54,22 @@ def clean_environment(home: str) -> dict[str, str]:
     }
 
 
+def _new_folder() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="kimera-sandbox-"))
+    except OSError as failure:
+        raise SandboxError(
+            f"There is no temporary folder for the sandbox ({failure.strerror}); free some space and run again."
+        ) from failure
+
+
 class WarmWorker:
     """A worker process with its scratch folder; started by the constructor, which does not wait for it."""
 
     def __init__(self) -> None:
         if not sys.executable:
             raise SandboxError("This Python does not know its own executable; run Kimera from a normal installation.")
-        self.scratch = Path(tempfile.mkdtemp(prefix="kimera-sandbox-"))
+        self.scratch = _new_folder()
         self.is_ready = False
         own_read, their_write = os.pipe()
         their_read, own_write = os.pipe()
@@ -75,10 +88,12 @@ class WarmWorker:
                     pass_fds=(their_read, their_write),
                     start_new_session=True,
                 )
-        except OSError:
+        except OSError as failure:
             self._channel.close()
             shutil.rmtree(self.scratch, ignore_errors=True)
-            raise
+            raise SandboxError(
+                f"The sandbox worker could not be started ({failure.strerror}); free memory or processes and run again."
+            ) from failure
         finally:
             os.close(their_read)
             os.close(their_write)
@@ -108,26 +123,34 @@ class WarmWorker:
         self.is_ready = frame is not None
         return self.is_ready
 
-    def ask(self, request: Mapping[str, Any], should_stop: Callable[[], bool]) -> dict[str, Any] | None:
-        """Send one job and return the answer; None when told to stop, WorkerLost when the worker is gone.
+    def ask(self, request: Mapping[str, Any], startup: float, should_stop: Callable[[], bool]) -> dict[str, Any] | None:
+        """Send one job and return the answer; None when told to stop, WorkerLost when the worker is gone or hangs.
 
-        The worker ends the job at its ``timeout``; should the worker itself hang, it is ended from here.
+        The worker itself ends the job at its ``timeout``, which counts from when it has imported what the job needs.
         """
+        started = False
         try:
             self._channel.send(dict(request))
-            answer = self._channel.receive(float(request["timeout"]) + GRACE, should_stop)
-            if answer is None:
-                self._stop_job(request["number"])
+            answer = self._channel.receive(startup, should_stop)
+            if answer is not None:
+                started = True
+                answer = self._channel.receive(float(request["timeout"]) + GRACE, should_stop)
+            if answer is None and should_stop():
+                self._stop_job(started)
+                return None
         except (EOFError, BrokenPipeError):
-            raise WorkerLost from None
-        if answer is None and not should_stop():
-            raise WorkerLost
-        return answer if answer is None or answer["number"] == request["number"] else None
+            raise WorkerLost(started) from None
+        if answer is None:
+            raise WorkerLost(started)
+        return dict(answer)
 
-    def _stop_job(self, number: int) -> None:
-        self._channel.send({"stop": number})
-        if self._channel.receive(GRACE) is None:
-            self.close()
+    def _stop_job(self, started: bool) -> None:
+        """End the running job and keep the worker; one that still imports is ended itself, which is quicker."""
+        if started:
+            self._channel.send({"stop": True})
+            if self._channel.receive(STOP_GRACE) is not None:
+                return
+        self.close()
 
     def close(self) -> None:
         """End the worker and everything below it at once, and remove its scratch folder."""

@@ -71,8 +71,8 @@ class Watch:
             os.close(exited)
 
     def _reason_to_end(self, ready: set[int], channel: Channel, wall: float) -> str | None:
-        if channel.read_fd in ready:
-            return "stop"  # a stop frame, or the end of the parent
+        if channel.read_fd in ready or channel.ready():
+            return "stop"  # a stop frame (perhaps read together with the job), or the end of the parent
         if time.monotonic() - self.started > wall:
             return "wall"
         if len(self.written["stdout"]) + len(self.written["stderr"]) > self.limits["output"]:
@@ -209,6 +209,7 @@ def _serve(channel: Channel, scratch: Path) -> None:
             continue  # a stop that came after its job had ended
         while waiting and "scipy" in request["code"]:
             _import_next(waiting)
+        channel.send({"started": request["number"]})  # from here on a lost worker is the doing of this job
         channel.send({"number": request["number"], **_run_job(request, channel, database, scratch)})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 import sys
 import threading
@@ -19,6 +21,8 @@ from kimera.settings import load_settings
 
 __all__ = ["Session", "run"]
 
+POLL = 0.05
+"""Seconds between two looks at ``should_stop`` while another thread's job runs."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 CAUSES = {
     "wall": "it ran longer than {wall:g} s",
@@ -59,7 +63,7 @@ class Session:
         self._minimum = minimum
         self._ceiling = ceiling
         self._worker: WarmWorker | None = None
-        self._number = 0
+        self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -101,23 +105,37 @@ class Session:
         ``rows_read`` and ``rows_used``. ``timeout`` seconds replace ``limits.wall``. ``trusted`` is for code of our
         own templates only. Raises `SandboxError` when no worker can be started, `ValidationError` for a bad input name.
         """
-        with self._lock:
-            request = self._request(code, inputs or {}, parameters or {}, timeout, trusted)
-            for _ in range(2):
-                # A worker that died between two jobs says so only when asked: ask a new one once.
-                fresh = self._worker is None or not self._worker.alive
-                worker = self._running()
-                if not worker.wait_ready(self.limits.startup, self._should_stop):
-                    return self._ended("killed", "stop")
-                try:
-                    answer = worker.ask(request, self._should_stop)
-                except WorkerLost:
-                    self._drop()
-                    if fresh:
-                        break
-                    continue
-                return self._ended("killed", "stop") if answer is None else self._result(answer, request)
+        request = self._request(code, inputs or {}, parameters or {}, timeout, trusted)
+        while not self._lock.acquire(timeout=POLL):
+            if self._should_stop():
+                return self._ended("killed", "stop")
+        try:
+            return self._ask(request)
+        finally:
+            self._lock.release()
+
+    def _ask(self, request: dict[str, Any]) -> JobResult:
+        try:
+            return self._ask_once(request)
+        except WorkerLost as lost:
+            if lost.started:
+                return self._ended("killed", "worker")
+        # It died between two jobs: a new worker takes this one.
+        try:
+            return self._ask_once(request)
+        except WorkerLost:
             return self._ended("killed", "worker")
+
+    def _ask_once(self, request: dict[str, Any]) -> JobResult:
+        worker = self._running()
+        try:
+            if not worker.wait_ready(self.limits.startup, self._should_stop):
+                return self._ended("killed", "stop")
+            answer = worker.ask(request, self.limits.startup, self._should_stop)
+        except (SandboxError, WorkerLost):
+            self._drop()
+            raise
+        return self._ended("killed", "stop") if answer is None else self._result(answer, request)
 
     def _running(self) -> WarmWorker:
         if self._worker is not None and not self._worker.alive:
@@ -139,12 +157,11 @@ class Session:
                 raise ValidationError(
                     f"{name!r} is not a name the code could use; use letters, digits and _.", "inputs"
                 )
-        self._number += 1
         return {
-            "number": self._number,
+            "number": next(self._numbers),
             "code": code,
             "inputs": {name: str(Path(path).resolve()) for name, path in inputs.items()},
-            "parameters": dict(parameters),
+            "parameters": json.loads(json.dumps(parameters, sort_keys=True)),  # stored JSON has no key order either
             "limits": asdict(self.limits),
             "timeout": self.limits.wall if timeout is None else timeout,
             "trusted": trusted,
@@ -212,8 +229,5 @@ def _without_paths(text: str, request: Mapping[str, Any]) -> str:
 
 def run(job: Job, should_stop: Callable[[], bool] = _go_on) -> JobResult:
     """Run one job in a worker of its own and end it."""
-    try:
-        with Session(job.limits, should_stop) as session:
-            return session.run(job.code, job.inputs, job.parameters, trusted=job.trusted)
-    except OSError as failure:
-        raise SandboxError(f"The sandbox worker could not be started: {failure.strerror}.") from failure
+    with Session(job.limits, should_stop) as session:
+        return session.run(job.code, job.inputs, job.parameters, trusted=job.trusted)

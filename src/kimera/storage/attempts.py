@@ -270,15 +270,15 @@ class Attempts:
             also=also,
         )
 
-    def reopen(self, mission_id: str, track: str, attempt: int, round_: int, entries: Sequence[Entry]) -> bool:
-        """Open one more attempt of a track: older ones are superseded, its dead letters resolved."""
-        where = _this(mission_id, track, attempt)
+    def reopen(self, mission_id: str, tracks: Sequence[tuple[str, int]], round_: int, entries: Sequence[Entry]) -> bool:
+        """Open these (track, attempt) pairs: older attempts are superseded, dead letters resolved."""
 
         def also(connection: sa.Connection) -> None:
-            connection.execute(SUPERSEDE.values(superseded=True), where)
-            connection.execute(RESOLVE_DEAD, {"id": mission_id, "of": track})
             connection.execute(RESOLVE_DEAD, {"id": mission_id, "of": "mission"})
-            connection.execute(INSERT_ATTEMPT, new_attempt(mission_id, track, attempt, round_))
+            for track, attempt in tracks:
+                connection.execute(SUPERSEDE.values(superseded=True), _this(mission_id, track, attempt))
+                connection.execute(RESOLVE_DEAD, {"id": mission_id, "of": track})
+                connection.execute(INSERT_ATTEMPT, new_attempt(mission_id, track, attempt, round_))
 
         return self.missions.append(mission_id, entries, expect=("DONE", "FAILED"), also=also)
 

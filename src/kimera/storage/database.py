@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from kimera.clock import Clock, SystemClock
 from kimera.errors import NewerSchema, StorageError, StorageFull
@@ -79,6 +79,8 @@ class Database:
         for _ in range(ATTEMPTS - 1):
             try:
                 return attempt()
+            except IntegrityError:
+                raise  # a derived key was taken meanwhile: the caller knows what that means
             except DBAPIError as failure:
                 if not _transient(failure):
                     raise storage_failure(failure) from failure

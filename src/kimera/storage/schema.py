@@ -15,6 +15,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -55,7 +56,10 @@ metadata = MetaData(
 )
 
 revision_table = Table(
-    "kimera_revision", metadata, Column("version_num", String(32), primary_key=True), comment="Kept for Alembic."
+    "kimera_revision",
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="kimera_revision_pkc"),  # as Alembic would make it
 )
 
 briefs = Table(

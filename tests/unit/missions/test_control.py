@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from benchmarks.small_missions import playbook
 
 from kimera.errors import NotFoundError, ValidationError
 from kimera.missions import control
 from kimera.missions.contracts import MissionOptions
-from kimera.settings import Settings
 from kimera.storage.fold import fold
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Return a folder with two text files."""
-    place = tmp_path / "folder"
-    place.mkdir()
-    (place / "a.txt").write_text("Alpha is first.\nand more\n")
-    (place / "b.txt").write_text("Beta is second.\n")
-    return place
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[control.Home]:
-    """Yield an open SQLite home."""
-    playbook()
-    with control.open_home(Settings(home=tmp_path / "home", database_url=None)) as opened:
-        yield opened
 
 
 def test_a_mission_runs_to_done_with_both_tracks(home: control.Home, folder: Path) -> None:

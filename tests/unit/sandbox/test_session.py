@@ -286,3 +286,28 @@ def test_should_stop_before_the_worker_is_ready_ends_the_wait() -> None:
     always: Callable[[], bool] = lambda: True  # noqa: E731
     with Session(replace(Limits(), startup=20), always, minimum="none") as fresh:
         assert ("killed", "stop") == ((answer := fresh.run("result = 1")).status, answer.limit_hit)
+
+
+def test_a_stop_while_the_worker_still_imports_is_not_lost() -> None:
+    """Promise: a stop that reaches the worker together with its job ends that job at once."""
+    asked: list[int] = []
+
+    def stop_at_the_second_look() -> bool:
+        asked.append(1)
+        return len(asked) > 1
+
+    with Session(minimum="none") as fresh:
+        fresh.run("result = 1")
+        fresh._should_stop = stop_at_the_second_look
+        answer = fresh.run("import scipy.stats\nwhile True: pass", timeout=20.0)
+        assert ("killed", "stop") == (answer.status, answer.limit_hit)
+        fresh._should_stop = lambda: False
+        assert 2 == fresh.run("result = 2").result
+
+
+def test_parameters_come_in_one_order(session: Session) -> None:
+    """Promise: the order in which a caller put the parameters does not reach the code."""
+    code = "result = [list(parameters), list(parameters['b'])]"
+    one = session.run(code, parameters={"b": {"y": 1, "x": 2}, "a": 0})
+    other = session.run(code, parameters={"a": 0, "b": {"x": 2, "y": 1}})
+    assert [["a", "b"], ["x", "y"]] == one.result == other.result

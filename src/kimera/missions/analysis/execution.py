@@ -40,7 +40,9 @@ def compute(
         sandbox_level=answer.level,
         seconds=round(answer.seconds, 3),
     )
-    context.emit("code.run", {"computation_id": made.id, "title": title[:200], "seconds": made.seconds, "status": "ok"})
+    context.emit(
+        "code.attempt", {"step": title[:200], "computation_id": made.id, "status": "ok", "seconds": made.seconds}
+    )
     return made, None
 
 

@@ -22,7 +22,8 @@ from kimera.missions.contracts import (
     TrackStatus,
     fingerprint,
 )
-from kimera.missions.fusion.alignment import align, superseded
+from kimera.missions.fusion.alignment import align
+from kimera.missions.fusion.disputes import superseded
 from kimera.missions.fusion.facts import MissionFacts
 from kimera.missions.fusion.notes import assumptions_of, degraded_of, gaps_of, limitations_of, method_of
 from kimera.missions.fusion.summary import checked, choose_findings, choose_summary
@@ -52,19 +53,20 @@ def fuse(
     """
     status = dict(sorted(track_status.items()))
     fused = align(research, analysis, library, status)
-    raw = [*(research.claims if research else ()), *(analysis.claims if analysis else ())]
+    raw = list({claim.id: claim for package in (analysis, research) if package for claim in package.claims}.values())
     computations = _computations(analysis)
     claims = judge(
         sorted(raw, key=lambda claim: (claim.track, claim.id)),
         {computation.id: computation for computation in computations},
         fused.conflicts,
+        fused.agreements,
         texts=_texts(library, blobs, _cited(raw)),
         known=frozenset(source.id for source in library.sources),
         templates=facts.options.model is None,
     )
     old = superseded(fused.conflicts, fused.agreements)
     questions = research.sub_questions if research else ()
-    summary = choose_summary(claims, fused.agreements, fused.conflicts, old)
+    summary = choose_summary(facts.question, claims, fused.agreements, fused.conflicts, old, _archived(claims, library))
     known = {claim.id for claim in claims}
     outcome = MissionOutcomePackage(
         **_named(facts),
@@ -104,6 +106,13 @@ def _computations(analysis: AnalyticalReportPackage | None) -> tuple[Computation
 def _charts(fused: FusionInputPackage, known: Iterable[str]) -> tuple[Chart, ...]:
     charts = fused.analysis.charts if fused.analysis else ()
     return tuple(sorted((c for c in charts if c.claim_id in set(known)), key=lambda chart: chart.claim_id))
+
+
+def _archived(claims: Iterable[TextClaim | NumberClaim], library: Library) -> frozenset[str]:
+    """Return the quoted claims that only archived files state."""
+    archived = {source.id for source in library.sources if source.archived}
+    quoted = (claim for claim in claims if isinstance(claim, TextClaim))
+    return frozenset(claim.id for claim in quoted if {span.source_id for span in claim.spans} <= archived)
 
 
 def _cited(claims: Iterable[TextClaim | NumberClaim]) -> frozenset[str]:

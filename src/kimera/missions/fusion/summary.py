@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain, zip_longest
 
 from kimera.errors import ValidationError
+from kimera.guardian.tau import recall3
 from kimera.missions.contracts import Agreement, Conflict, Finding, NumberClaim, SubQuestion, TextClaim
 from kimera.missions.fusion.wording import one_line, sentence
 
 __all__ = ["checked", "choose_findings", "choose_summary"]
 
 MOST_SENTENCES = 5
-FEWEST_WITH_ANSWER = 3  # a direct answer of fewer sentences is followed by the best findings
-BEST_NUMBERS, BEST_TEXTS = 2, 2  # without a direct answer the summary opens with these many of each
+BEST_NUMBERS, BEST_TEXTS = 2, 2  # findings of each kind that open a report beside or without direct answers
+COVERS = 0.75  # share of a question's words that a sentence must hold to be taken as its answer
+DIRECT = re.compile(
+    r"\s*(?:what(?:'s| is| was| are| were)|how (?:many|much|old|long|high|large|far)|when|who|where)\b", re.I
+)
 NUMBERS_LABEL = "Computed from the tables"
 TEXTS_LABEL = "Stated in the documents"
 CONTEXT_LABEL = "Context"
@@ -31,32 +36,29 @@ def checked(findings: Sequence[Finding], claims: Collection[str]) -> tuple[Findi
 
 
 def choose_summary(
-    claims: Sequence[AnyClaim], agreements: Sequence[Agreement], conflicts: Sequence[Conflict], old: frozenset[str]
+    question: str,
+    claims: Sequence[AnyClaim],
+    agreements: Sequence[Agreement],
+    conflicts: Sequence[Conflict],
+    old: frozenset[str],
+    archived: frozenset[str] = frozenset(),
 ) -> list[Finding]:
-    """Return the answer: claims in the role of an answer first, then the best of both tracks in turn.
+    """Return the answer: computed answers first, then quoted ones and the best findings of both tracks in turn.
 
-    ``old`` claims never stand for the answer; where one was replaced, the next sentence says so and names it.
+    ``old`` claims never stand for the answer; where one was replaced, the last sentence says so and names it.
+    ``archived`` claims, which only archived files state, open a report when there is nothing else.
     """
-    usable = [claim for claim in claims if claim.id not in old and claim.role != "context"]
-    answers = sorted((c for c in usable if c.role == "answer"), key=_rank)
-    numbers = sorted((c for c in usable if c.role != "answer" and c.kind == "number"), key=_rank)
-    texts = sorted((c for c in usable if c.role != "answer" and c.kind == "text"), key=_rank)
-    turn = [c for c in chain(*zip_longest(numbers[:BEST_NUMBERS], texts[:BEST_TEXTS])) if c is not None]
-    if answers:
-        # Answers of different tracks take turns too; one more finding of the other kind gives them ground.
-        by_track = [[c for c in answers if c.kind == kind] for kind in ("number", "text")]
-        answers = [c for c in chain(*zip_longest(*by_track)) if c is not None]
-        turn = turn[: max(0, FEWEST_WITH_ANSWER - len(answers))]
     by_id = {claim.id: claim for claim in claims}
-    chosen: list[Finding] = []
-    for claim in _distinct([*answers, *turn], agreements):
-        if len(chosen) >= MOST_SENTENCES:
-            break
-        chosen.append(_with_support(claim, agreements, by_id))
-        replaced = _replaced(claim, agreements, conflicts, old, by_id)
-        if replaced is not None and len(chosen) < MOST_SENTENCES and replaced not in chosen:
-            chosen.append(replaced)
-    return chosen
+    standing = [claim for claim in claims if claim.id not in old]
+    fresh = [claim for claim in standing if claim.id not in archived]
+    openers = _distinct(_openers(fresh) or _openers(standing), agreements)
+    openers = _to_the_point(question, openers)[:MOST_SENTENCES]
+    remarks = [_replaced(claim, agreements, conflicts, old, by_id) for claim in openers]
+    remark = next((found for found in remarks if found is not None), None)
+    if remark is not None:
+        openers = openers[: MOST_SENTENCES - 1]
+    chosen = [_with_support(claim, agreements, by_id) for claim in openers]
+    return [*chosen, remark] if remark is not None else chosen
 
 
 def choose_findings(
@@ -81,6 +83,29 @@ def choose_findings(
         Finding(text=sentence(claim.statement), claims=(claim.id,), label=_label(claim, titles))
         for claim in sorted(rest, key=place)
     ]
+
+
+def _openers(claims: Sequence[AnyClaim]) -> list[AnyClaim]:
+    """Return what may open the report, best first: computed answers, then both tracks in turn."""
+    usable = sorted((claim for claim in claims if claim.role != "context"), key=_rank)
+    numbers, texts = ([claim for claim in usable if claim.kind == kind] for kind in ("number", "text"))
+    computed, quoted = ([claim for claim in group if claim.role == "answer"] for group in (numbers, texts))
+    if computed:
+        return [*computed, *(quoted or texts)[:BEST_TEXTS]]
+    pair = (quoted, numbers[:BEST_NUMBERS]) if quoted else (numbers[:BEST_NUMBERS], texts[:BEST_TEXTS])
+    return [claim for claim in chain(*zip_longest(*pair)) if claim is not None]
+
+
+def _to_the_point(question: str, openers: Sequence[AnyClaim]) -> list[AnyClaim]:
+    """Return, for a question that asks for one thing, only computed answers and the sentences that cover it best."""
+    if not DIRECT.match(question):
+        return list(openers)
+    fit = {claim.id: (recall3(question, claim.statement), recall3(claim.statement, question)) for claim in openers}
+    best = max(fit.values(), default=(0.0, 0.0))
+    if best[0] < COVERS:
+        return list(openers)
+    # Equal cover: the sentence with the least beside the point; "of gentoo penguins" is more than was asked.
+    return [c for c in openers if fit[c.id] >= best or (c.kind == "number" and c.role == "answer")]
 
 
 def _label(claim: AnyClaim, titles: Mapping[str, str]) -> str:
@@ -140,5 +165,5 @@ def _replaced(
         if others:
             opening = "An older source differs" if conflict.current else "Another source disagrees"
             said = one_line(by_id[others[0]].statement)
-            return Finding(text=sentence(f"{opening}: “{said}”"), claims=tuple(others))
+            return Finding(text=sentence(f"{opening}: “{said}”"), claims=(others[0],))
     return None

@@ -9,10 +9,10 @@ from datetime import date
 from functools import cache
 
 from kimera.knowledge.contracts import Library
-from kimera.missions.contracts import Computation, NumberClaim, TextClaim
+from kimera.missions.contracts import Computation, ComputationInput, NumberClaim, TextClaim
 from kimera.missions.fusion.quantities import Quantity, find_quantities, is_unit
 
-__all__ = ["Scopes", "Statement", "Topic", "known_scopes", "read_statement", "stems", "topic_of"]
+__all__ = ["Scopes", "Statement", "Topic", "inputs_of", "known_scopes", "read_statement", "stems", "topic_of"]
 
 STATISTICS: dict[str, str] = {
     **dict.fromkeys(("mean", "average", "averag", "avg"), "mean"),
@@ -120,7 +120,7 @@ def topic_of(claim: NumberClaim, computation: Computation | None, library: Libra
     words = _content(named)
     if not words:
         words = _content(claim.statement) - scope
-    inputs = tuple(sorted({item.source_id for item in computation.inputs})) if computation else ()
+    inputs = tuple(sorted({item.source_id for item in inputs_of(claim, computation)})) if computation else ()
     dated, archived = _vintage(library, inputs)
     return Topic(
         statistic=statistic,
@@ -134,6 +134,19 @@ def topic_of(claim: NumberClaim, computation: Computation | None, library: Libra
         archived=archived,
         sources=inputs,
     )
+
+
+def inputs_of(claim: NumberClaim, computation: Computation) -> tuple[ComputationInput, ...]:
+    """Return the tables a claim is about: those its path, entity or sentence names; all that were read otherwise."""
+    path = {str(step) for step in claim.path}
+    said = f" {claim.statement} "
+    named = [
+        item
+        for item in computation.inputs
+        if {item.name, item.table} & {*path, claim.about.entity}
+        or any(re.search(rf"\b(?:in|of|from) {re.escape(name)}\b", said) for name in (item.name, item.table) if name)
+    ]
+    return tuple(named) or computation.inputs
 
 
 def read_statement(claim: TextClaim, library: Library) -> Statement:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from itertools import combinations
 
 from kimera.guardian import tau
-from kimera.missions.contracts import Computation, Conflict, NumberClaim, SubQuestion, Tau, TextClaim
+from kimera.missions.contracts import Agreement, Computation, Conflict, NumberClaim, SubQuestion, Tau, TextClaim
 
 __all__ = ["judge", "judge_report"]
 
@@ -19,6 +20,7 @@ def judge(
     claims: Sequence[TextClaim | NumberClaim],
     computations: Mapping[str, Computation],
     conflicts: Sequence[Conflict],
+    agreements: Sequence[Agreement] = (),
     *,
     texts: Mapping[str, str],
     known: frozenset[str],
@@ -31,12 +33,13 @@ def judge(
     """
     values = {claim.id: _tau_of(claim, computations, texts, known, templates) for claim in claims}
     tracks = {claim.id: claim.track for claim in claims}
+    together = [frozenset(agreement.claims) for agreement in agreements]
     for conflict in conflicts:
-        sides = [claim for claim in conflict.claims if claim in values]
-        if len({tracks[side] for side in sides}) > 1:
-            lowest = _lowest([values[side] for side in sides])
-            for side in sides:
-                values[side] = _lowered(values[side], lowest, "TRACK_CONFLICT")
+        for one, two in combinations([claim for claim in conflict.claims if claim in values], 2):
+            if tracks[one] != tracks[two] and not any({one, two} <= group for group in together):
+                lowest = _lowest([values[one], values[two]])
+                for side in (one, two):
+                    values[side] = _lowered(values[side], lowest, "TRACK_CONFLICT")
     return [claim.model_copy(update={"tau": _kept_lower(claim.tau, values[claim.id])}) for claim in claims]
 
 

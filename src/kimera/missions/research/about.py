@@ -24,6 +24,7 @@ _SIDE = re.compile(
     r"\b(?:by|from|than|versus|vs\.?|compared (?:to|with)|up|down|since|until|every|first|last|p|n)\s*[<>=]?\s*$",
     re.I,
 )
+_WHOLE = re.compile(r"^\s*(?:out of|of|to|–|-|vs\.?|±|\()\s*(?:the\s+|all\s+)?$")
 _LABEL = re.compile(
     r"\b(?:table|figure|fig|section|chapter|stage|round|page|step|part|version|appendix|equation|item|question|"
     r"group|level|phase|article|volume|issue)\.?\s*$",
@@ -37,10 +38,11 @@ _VERB = (
     r"report(?:s|ed)|measur(?:es|ed)|weigh(?:s|ed)|cost|costs|employ(?:s|ed)|number(?:s|ed))"
 )
 _OF = re.compile(
-    r"^(?:the|a|an|its|their|our)?\s*(?P<attribute>[^,;:]+?)\s+(?:of|for|in|at|among|across)\s+"
+    r"^(?:(?:the|a|an|its|their|our)\s+)?(?P<attribute>[^,;:]+?)\s+(?:of|for|in|at|among|across|between)\s+"
     rf"(?P<entity>[^,;:]+?)(?:,[^,]*,)?\s+{_VERB}\b",
     re.I,
 )
+_VERBAL = re.compile(rf"\w\s+{_VERB}\b", re.I)
 _OWNED = re.compile(rf"^(?P<entity>[^,;:]+?)['’]s?\s+(?P<attribute>[^,;:]+?)\s+{_VERB}\b", re.I)
 _SUBJECT = re.compile(rf"^(?P<subject>[^;:]+?)\s+(?P<verb>{_VERB})\b", re.I)
 _FIELD = re.compile(r"^(?P<attribute>[^:;,.]{2,60}):\s*$")
@@ -69,17 +71,34 @@ _UNITS = {
 
 
 def chief_mention(text: str, mentions: Sequence[Mention]) -> Mention | None:
-    """Return the quantity the sentence asserts, if there is one; labels ("Table 3") and comparisons rank last."""
-    best: tuple[float, int] | None = None
-    for index, mention in enumerate(mentions):
-        if mention.kind != "number" or _LABEL.search(text[: mention.start]):
-            continue
-        before = text[: mention.start]
-        points = 3.0 * bool(_ASSERTS.search(before)) - 2.0 * bool(_SIDE.search(before))
-        points += 1.0 * (mention.unit in _UNITS) + 0.5 * bool(mention.unit)
-        if best is None or points > best[0]:
-            best = (points, index)
-    return mentions[best[1]] if best and best[0] > -1.5 else None
+    """Return the one quantity the sentence asserts; None when there is none or when it lists several alike.
+
+    Labels ("Table 3"), comparisons ("up from 5"), wholes ("3 of the 50") and ends of ranges stand back.
+    """
+    scored = [(_points(text, mention, before), mention) for mention, before in _with_previous(mentions)]
+    scored = [(points, mention) for points, mention in scored if points > -1.5]
+    if not scored:
+        return None
+    best = max(points for points, _ in scored)
+    chief = next(mention for points, mention in scored if points == best)
+    rivals = [m for p, m in scored if p >= 0 and m is not chief and m.unit == chief.unit and m.number != chief.number]
+    return None if rivals else chief
+
+
+def _with_previous(mentions: Sequence[Mention]) -> list[tuple[Mention, Mention | None]]:
+    numbers = [mention for mention in mentions if mention.kind == "number" and mention.unit != "ordinal"]
+    return list(zip(numbers, [None, *numbers], strict=False))
+
+
+def _points(text: str, mention: Mention, previous: Mention | None) -> float:
+    before = text[: mention.start]
+    if _LABEL.search(before):
+        return -9.0
+    points = 3.0 * bool(_ASSERTS.search(before)) - 2.0 * bool(_SIDE.search(before))
+    points += 1.0 * (mention.unit in _UNITS) + 0.5 * bool(mention.unit)
+    if previous is not None and _WHOLE.match(text[previous.end : mention.start]):
+        points -= 6.0
+    return points - 2.0 * (mention.text.isalpha())
 
 
 def read_about(sentence: str, heading: str = "", document_title: str = "") -> About:
@@ -113,7 +132,11 @@ def period_of(mentions: Sequence[Mention], heading: str) -> str | None:
 
 def _roles(text: str, mentions: Sequence[Mention], chief: Mention | None) -> tuple[str | None, str | None]:
     """Return entity and attribute by the first sentence pattern that fits, else by what is left around the value."""
-    body = text[_offset(text) :]
+    clause = (
+        text.rfind(": ", 0, chief.start) + 1 if chief and _VERBAL.search(text[: chief.start].rpartition(": ")[2]) else 0
+    )
+    body = text[clause:].lstrip()
+    body = body[_offset(body) :]
     counted = _counted(chief)
     for pattern in (_OWNED, _OF):
         match = pattern.match(body)

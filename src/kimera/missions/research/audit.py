@@ -220,12 +220,15 @@ def covered(subs: Sequence[SubQuestion], claims: Sequence[TextClaim]) -> list[Su
     return result
 
 
-def gaps_of(reading: Reading, subs: Sequence[SubQuestion]) -> list[Gap]:
-    """Return what stays open: sub-questions without enough evidence and documents that could not be read."""
+def gaps_of(reading: Reading, subs: Sequence[SubQuestion], own: int) -> list[Gap]:
+    """Return what stays open: parts of the question without enough evidence, documents that could not be read.
+
+    The first ``own`` sub-questions are the question's own; topics that were only added by the plan open no gap.
+    """
     gaps = [
         Gap(kind="uncovered", text=f"The documents say too little about: {sub.text}")
-        for sub in subs
-        if sub.coverage < COVERED and not (sub.claims and sub.coverage >= COVERED / 2)
+        for sub in subs[:own]
+        if sub.coverage < COVERED
     ]
     for source in reading.library.sources:
         if source.kind in {"document", "image", "other"} and source.status != "read":

@@ -14,6 +14,10 @@ __all__ = ["Kind", "Mention", "find_mentions", "same_value", "strip_dateline"]
 Kind = Literal["date", "number", "name"]
 
 
+def _row(text: str) -> list[str]:
+    return text.split()
+
+
 def _set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
@@ -69,11 +73,19 @@ _SCALES = {
 }
 _CURRENCY = {"$": "usd", "us$": "usd", "€": "eur", "£": "gbp", "¥": "jpy", "usd": "usd", "eur": "eur", "gbp": "gbp"}
 _WORDED = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
+_ORDINALS = {
+    name: float(value)
+    for value, name in enumerate(
+        _row("third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth"), 3
+    )
+}
+_ORDINAL = re.compile(rf"\b(?:\d{{1,3}}(?:st|nd|rd|th)|{'|'.join(_ORDINALS)})\b", re.I)
+_START = r"(?<![\w.])(?<![^\W\d_][-–])[-−]?"  # no number begins inside a word: "delta-15N"
 _NUMBER = re.compile(
     r"(?P<currency>US\$|[$€£¥]|(?:USD|EUR|GBP)\s)?\s?"
-    r"(?:(?P<digits>(?<![\w.])[-−]?\d+(?:[,\u00a0\u202f]\d{3})+(?:\.\d+)?|(?<![\w.])[-−]?\d+(?:\.\d+)?)|"
+    rf"(?:(?P<digits>{_START}\d+(?:[,\u00a0\u202f]\d{{3}})+(?:\.\d+)?|{_START}\d+(?:\.\d+)?(?![AC-JLN-Z]\b))|"
     rf"\b(?P<word>{_WORDED})\b)"
-    r"(?:[\s-]?(?P<scale>hundred|thousand|million|billion|trillion|bn|mn|tn)\b|(?P<letter>[kKmMbB])\b)?"
+    r"(?:[\s-]?(?P<scale>hundred|thousand|million|billion|trillion|bn|mn|tn)\b|(?<=\d)(?P<letter>[kmb])\b)?"
     r"(?:\s?(?P<percent>%|percent(?:age points?)?\b|per\s?cent\b))?",
     re.I,
 )
@@ -110,7 +122,7 @@ def strip_dateline(text: str) -> int:
 def find_mentions(text: str) -> list[Mention]:
     """Return the dates, quantities and names of ``text`` in order of position; they never overlap."""
     taken: list[Mention] = []
-    for finder in (_dates, _names, _numbers):
+    for finder in (_dates, _names, _ordinals, _numbers):
         found = [m for m in finder(text, taken) if all(m.end <= t.start or m.start >= t.end for t in taken)]
         taken.extend(found)
     return sorted(taken, key=lambda mention: mention.start)
@@ -207,7 +219,8 @@ def _numbers(text: str, taken: list[Mention]) -> Iterator[Mention]:
         plain = re.sub(r"[,\u00a0\u202f]", "", raw)
         number = float(plain) if digits else NUMBER_WORDS[word.lower()]
         step = 10.0 ** -(len(plain.split(".")[1]) if "." in plain else 0)
-        scale = _SCALES.get((match["scale"] or match["letter"] or "").lower(), 1.0)
+        letter = match["letter"] or ""
+        scale = _SCALES.get((match["scale"] or (letter if match["currency"] or letter in "KM" else "")).lower(), 1.0)
         unit, end = _unit(text, match)
         slack = 0.0 if scale == 1.0 and step == 1.0 else 0.5 * step * scale
         yield Mention(
@@ -223,6 +236,13 @@ def _numbers(text: str, taken: list[Mention]) -> Iterator[Mention]:
         )
 
 
+def _ordinals(text: str, taken: list[Mention]) -> Iterator[Mention]:
+    for match in _ORDINAL.finditer(text):
+        word = match.group().lower()
+        number = float(re.match(r"\d+", word).group()) if word[0].isdigit() else _ORDINALS[word]  # type: ignore[union-attr]
+        yield Mention("number", match.start(), match.end(), match.group(), f"{number:.0f}.", number, "ordinal")
+
+
 def _counts(text: str, match: re.Match[str]) -> bool:
     """Tell a counting word ("seven people") from a pronoun ("one of them")."""
     return match["word"].lower() not in {"one", "half"} or bool(match["scale"] or match["percent"])
@@ -233,6 +253,8 @@ def _unit(text: str, match: re.Match[str]) -> tuple[str | None, int]:
         return ("percentage points" if "point" in match["percent"].lower() else "%"), match.end()
     if match["currency"]:
         return _CURRENCY.get(match["currency"].strip().lower()), match.end()
+    if match["letter"] in {"k", "m", "b"}:
+        return match["letter"], match.end()
     following = _UNIT.match(text, match.end())
     if following is None or _PREDICATE.match(following["unit"]) or "\n" in following.group():
         return None, match.end()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Line", "Reading", "series_of"]
 
 DENSE_SHARE = 0.05  # of the deadline may go into the first vectors of a folder
-SECONDS_PER_PASSAGE = 0.02  # measured on one thread; only decides whether meaning is worth its time
+SECONDS_PER_PASSAGE = 0.035  # measured on one thread; only decides whether meaning is worth its time
 
 _LEADING_PRONOUN = re.compile(
     r"^(?:he|she|it|they|this|these|that|those|its|his|her|their|such|both|the (?:former|latter|same))\b", re.I

@@ -81,8 +81,10 @@ def make_audit(context: TrackContext, state: State) -> State:
         claims = audit.claims_of(context, reading, found, groups)
         claim_of = {i: claim.id for claim, group in zip(claims, groups, strict=True) for i in group}
         conflicts = audit.conflicts_of(disagreements, claim_of, reading, found)
+        own = len(plan.parts(context.question))
         subs = audit.covered(subs, claims)
-        gaps = audit.gaps_of(reading, subs)
+        gaps = audit.gaps_of(reading, subs, own)
+        subs = [sub for n, sub in enumerate(subs) if n < own or sub.claims]
         handoffs = offers.handoffs_of(reading, context.question, claims)
         notes = _source_notes(reading, claims)
     _tell(context, claims, conflicts, handoffs)

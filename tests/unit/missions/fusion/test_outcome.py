@@ -192,6 +192,32 @@ def test_a_conflict_of_the_research_track_is_joined_not_doubled() -> None:
     assert ("k_given", ("t_mean", "t_old", "n_mean")) == (conflict.id, conflict.claims)
 
 
+def test_a_conflict_with_unknown_sides_is_not_taken_over() -> None:
+    """Promise: sides that are no claims of the mission are left out, and one side alone is no conflict."""
+    stray = Conflict(id="k_stray", kind="factual", claims=("t_krill", "t_gone"), text="?", current="t_gone")
+    half = Conflict(id="k_half", kind="factual", claims=("t_krill", "t_flippers", "t_gone"), text="?", current="t_gone")
+    outcome = fused(packages.research(conflicts=(stray, half)), None)
+    assert [(("t_krill", "t_flippers"), None)] == [(c.claims, c.current) for c in outcome.conflicts]
+
+
+def test_tables_part_what_documents_only_seem_to_dispute() -> None:
+    """Promise: sides that meet values of different groups are not in conflict; the stale side of each still is."""
+    texts = {
+        "a": ("Gentoo penguins have a mean body mass of 5,076 g.", packages.GUIDE_ID),
+        "b": ("Adelie penguins have a mean body mass of 3,701 g.", packages.GUIDE_ID),
+        "c": ("Adelie penguins have a mean body mass of 3,500 g.", packages.HANDBOOK_ID),
+    }
+    claims = tuple(packages.text_claim(name, text, text, source) for name, (text, source) in texts.items())
+    given = Conflict(id="k_all", kind="numeric", claims=("t_a", "t_b", "t_c"), text="Three values.")
+    outcome = fused(packages.research(claims=claims, conflicts=(given,), sub_questions=()), packages.analysis())
+    (conflict,) = outcome.conflicts
+    assert ("temporal", ("t_b", "t_c", "n_adelie"), "t_b") == (conflict.kind, conflict.claims, conflict.current)
+    assert ("t_a", "t_b") in [item.claims for item in outcome.not_comparable]
+    tau = outcome.claim("t_b").tau
+    assert tau is not None
+    assert "TRACK_CONFLICT" not in tau.caps
+
+
 def test_two_vintages_of_a_table_are_compared() -> None:
     """Promise: the same value computed on an archived and a current file of one series is a temporal conflict."""
     before = packages.sha("old table")
@@ -231,6 +257,34 @@ def test_the_answer_opens_with_the_answer_and_never_with_an_old_figure() -> None
     assert 1 <= len(outcome.summary) <= 5
     older = [finding for finding in outcome.summary if finding.claims[0] == "t_old"]
     assert all(finding.text.startswith("An older source differs") for finding in older)
+
+
+def test_without_a_direct_answer_both_tracks_open_the_report() -> None:
+    """Promise: computed and quoted findings take turns when no claim is an answer; a computed answer leads."""
+    plain = tuple(c.model_copy(update={"role": "finding"}) for c in packages.analysis().claims)
+    kinds = [f.claims[0][0] for f in fused(packages.research(), packages.analysis(claims=plain)).summary[:4]]
+    assert ["n", "t", "n", "t"] == kinds
+    quoted = tuple(c.model_copy(update={"role": "answer"}) for c in packages.research().claims[:3])
+    opening = fused(packages.research(claims=quoted), packages.analysis()).summary[0]
+    assert "n_flipper" == opening.claims[0]
+
+
+def test_a_direct_question_gets_a_direct_answer() -> None:
+    """Promise: a question for one figure is answered by the sentence that covers it, and its older value."""
+    facts = packages.facts(question="What is the mean body mass of the penguins?")
+    numbers = tuple(c.model_copy(update={"role": "finding"}) for c in packages.analysis().claims)
+    package = packages.analysis(claims=numbers)
+    options: Any = {"track_status": DONE, "library": packages.library(), "library_blob": "0" * 64}
+    summary = fuse(facts, packages.research(), package, **options).summary
+    assert [("t_mean", "n_mean"), ("t_old",)] == [finding.claims for finding in summary]
+
+
+def test_an_archived_file_opens_a_report_only_alone() -> None:
+    """Promise: a sentence that only an archived file states is not the answer while a current one exists."""
+    old, new = packages.research().claims[3], packages.research().claims[0]
+    best = old.model_copy(update={"relevance": 1.0, "role": "answer"})
+    assert "t_mean" == fused(packages.research(claims=(best, new))).summary[0].claims[0]
+    assert "t_old" == fused(packages.research(claims=(best,))).summary[0].claims[0]
 
 
 def test_every_claim_is_in_the_report() -> None:

@@ -313,9 +313,9 @@ def test_both_sides_of_a_conflict_are_shown(outcome: MissionOutcomePackage) -> N
     old, current = table.strip().splitlines()[2:]
     assert "4,500 g" in old
     assert "2003-05-01, archived" in old
-    assert old.endswith("| no |")
+    assert old.endswith("| replaced |")
     assert "4,201.75 g" in current
-    assert current.endswith("| yes |")
+    assert current.endswith("| current |")
 
 
 def test_references_are_numbered_by_first_appearance(outcome: MissionOutcomePackage) -> None:
@@ -327,6 +327,21 @@ def test_references_are_numbered_by_first_appearance(outcome: MissionOutcomePack
     )
     assert list(range(1, len(outcome.claims) + 1)) == first
     assert first == [int(number) for number in re.findall(r"^(\d+)\. ", listing, re.M)]
+
+
+def test_what_a_sentence_says_is_not_said_again(outcome: MissionOutcomePackage) -> None:
+    """Promise: n and p are added to a computed finding only where its own sentence leaves them out."""
+    text = render(outcome, "md")
+    assert "Body mass rises with flipper length (Pearson r = 0.871, n = 342). [1]" in text
+    assert "The mean body mass is 4,201.75 g. (n = 342; 342 of 344 rows used)" in text
+
+
+def test_long_code_stands_once(outcome: MissionOutcomePackage) -> None:
+    """Promise: code too long for a card stands under its computation, evidence shows the result around the value."""
+    long = "# " + "x" * 2_000
+    items = tuple(item.model_copy(update={"code": item.code + "\n" + long}) for item in outcome.computations)
+    html = render(outcome.model_copy(update={"computations": items}), "html")
+    assert len(items) == html.count(long)
 
 
 def test_a_conflict_without_a_winner_is_open(outcome: MissionOutcomePackage) -> None:

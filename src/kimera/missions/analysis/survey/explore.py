@@ -1,7 +1,8 @@
-"""Answering an open question: choose what to test, run it as two jobs, keep the findings that matter."""
+"""Answering an open question: choose what to test, run it table by table, keep the findings that matter."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import JsonValue
@@ -10,60 +11,90 @@ from kimera.missions.analysis.execution import compute
 from kimera.missions.analysis.question.linking import find_columns
 from kimera.missions.analysis.question.tables import ColumnView, TableView
 from kimera.missions.analysis.question.words import split_name
-from kimera.missions.analysis.survey.findings import describe_tables, rank
+from kimera.missions.analysis.survey.findings import describe_tables, p_values, rank
 from kimera.missions.analysis.survey.profile import PROFILE_CODE
-from kimera.missions.analysis.survey.relations import RELATIONS_CODE
+from kimera.missions.analysis.survey.relations import ADJUST_CODE, RELATIONS_CODE
 from kimera.missions.contracts import Computation, Gap
 from kimera.missions.track import TrackContext
 
-__all__ = ["chosen", "explore", "focus_of"]
+__all__ = ["Survey", "chosen", "explore", "focus_of"]
 
 MOST_NUMBERS, MOST_GROUPS, MOST_PAIRS, MOST_DIFFERENCES = 24, 8, 90, 60
 _NAMES_ROWS = frozenset({"id", "index", "code", "key", "unnamed", "uuid", "column00", "row"})
 
 
 def explore(context: TrackContext, views: list[TableView]) -> dict[str, Any]:
-    """Return claims, computations, the number of tests and notes about the tables, as JSON data."""
+    """Return claims, computations, the number of tests and notes about the tables, as JSON data.
+
+    Each table has computations of its own, so that a changed file touches only what rests on it; the adjustment of all
+    p-values together is one more computation, over the p-values alone.
+    """
     focus = {view.name: focus_of(context.question, view) for view in views}
-    asked: dict[str, JsonValue] = {view.name: chosen(view, focus[view.name]) for view in views}
-    kinds: dict[str, JsonValue] = {view.name: {c.name: _kind(c, view) for c in view.columns[:80]} for view in views}
-    profile, no_profile = compute(
-        context, "Shape of the tables", PROFILE_CODE, [v.name for v in views], {"tables": kinds}
-    )
-    if context.should_stop():
-        return _result(context, views, focus, profile, None, [])
-    relations, no_relations = compute(
-        context, "What goes with what", RELATIONS_CODE, [v.name for v in views], {"tables": asked}
-    )
-    failures = [f for f in (no_profile, no_relations) if f]
-    return _result(context, views, focus, profile, relations, failures)
+    survey = Survey()
+    for view in views:
+        if context.should_stop():
+            break
+        kinds: dict[str, JsonValue] = {c.name: _kind(c, view) for c in view.columns[:80]}
+        asked: dict[str, JsonValue] = {"table": view.name, "kinds": kinds}
+        survey.run(context, survey.profiles, f"Shape of {view.title}", PROFILE_CODE, view, asked)
+        if context.should_stop():
+            break
+        asked = {"table": view.name, **chosen(view, focus[view.name])}
+        survey.run(context, survey.relations, f"What goes with what in {view.title}", RELATIONS_CODE, view, asked)
+    survey.adjust(context)
+    return survey.result(context, views, focus)
 
 
-def _result(
-    context: TrackContext,
-    views: list[TableView],
-    focus: dict[str, set[str]],
-    profile: Computation | None,
-    relations: Computation | None,
-    failures: list[str],
-) -> dict[str, Any]:
-    claims = rank(context, views, focus, relations) if relations is not None else []
-    claims += describe_tables(context, views, focus, profile) if profile is not None else []
-    made = [c for c in (profile, relations) if c is not None]
-    tests = relations.result["tests"] if relations is not None and isinstance(relations.result, dict) else 0
-    notes = (
-        [f"{tests} hypothesis tests were run over the tables; p-values are adjusted together (Benjamini-Hochberg)."]
-        if tests
-        else []
-    )
-    gaps = [Gap(kind="other", text=f"Part of the survey failed: {f.strip().splitlines()[-1][:160]}.") for f in failures]
-    return {
-        "claims": [c.model_dump(mode="json") for c in claims],
-        "computations": [c.model_dump(mode="json") for c in made],
-        "tests_run": tests,
-        "notes": notes,
-        "gaps": [g.model_dump(mode="json") for g in gaps],
-    }
+@dataclass
+class Survey:
+    """What was computed about the tables, by table name."""
+
+    profiles: dict[str, Computation] = field(default_factory=dict)
+    relations: dict[str, Computation] = field(default_factory=dict)
+    adjustment: Computation | None = None
+    failures: list[str] = field(default_factory=list)
+
+    def run(
+        self,
+        context: TrackContext,
+        into: dict[str, Computation],
+        title: str,
+        code: str,
+        view: TableView,
+        asked: dict[str, JsonValue],
+    ) -> None:
+        """Compute one table's part and keep it, or why it failed."""
+        made, failure = compute(context, title, code, [view.name], asked)
+        if made is not None:
+            into[view.name] = made
+        elif failure:
+            self.failures.append(failure)
+
+    def adjust(self, context: TrackContext) -> None:
+        """Adjust the p-values of all tables together."""
+        values: list[JsonValue] = [p for made in self.relations.values() for p in p_values(made)]
+        if values:
+            title = "Benjamini-Hochberg adjustment of all p-values"
+            self.adjustment, failure = compute(context, title, ADJUST_CODE, [], {"p": values})
+            self.failures += [failure] if failure else []
+
+    def result(self, context: TrackContext, views: list[TableView], focus: dict[str, set[str]]) -> dict[str, Any]:
+        """Return what the package needs."""
+        claims = rank(context, views, focus, self.relations, self.adjustment)
+        claims += describe_tables(context, views, focus, self.profiles)
+        made = [*self.profiles.values(), *self.relations.values()] + ([self.adjustment] if self.adjustment else [])
+        tests = sum(len(p_values(one)) for one in self.relations.values())
+        note = (
+            f"{tests} hypothesis tests were run over the tables; p-values are adjusted together (Benjamini-Hochberg)."
+        )
+        lost = [f"Part of the survey failed: {text.strip().splitlines()[-1][:160]}." for text in self.failures]
+        return {
+            "claims": [c.model_dump(mode="json") for c in claims],
+            "computations": [c.model_dump(mode="json") for c in made],
+            "tests_run": tests,
+            "notes": [note] if tests else [],
+            "gaps": [Gap(kind="other", text=text).model_dump(mode="json") for text in lost],
+        }
 
 
 def focus_of(question: str, view: TableView) -> set[str]:

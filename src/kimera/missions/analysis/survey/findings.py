@@ -10,37 +10,63 @@ from kimera.missions.analysis.statements import say_number
 from kimera.missions.contracts import About, Computation, NumberClaim
 from kimera.missions.track import TrackContext
 
-__all__ = ["describe_tables", "rank"]
+__all__ = ["describe_tables", "p_values", "rank"]
 
 MOST_FINDINGS, MOST_OPEN, MOST_BESIDE, LEVEL = 12, 3, 2, 0.05
 Path = tuple[str | int, ...]
+_Found = tuple[Computation, int, dict[str, Any]]
+
+
+def p_values(made: Computation) -> list[float]:
+    """Return every p-value of a table's relations, in the order of the result."""
+    return [item[key] for item in _items(made) for key in ("p", "p_rho") if key in item]
+
+
+def _items(made: Computation) -> list[dict[str, Any]]:
+    found = made.result["found"] if isinstance(made.result, dict) else []
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def _adjusted(relations: dict[str, Computation], adjustment: Computation | None) -> list[_Found]:
+    """Return every tested relation of every table with its adjusted p-value."""
+    values = iter(adjustment.result if adjustment is not None and isinstance(adjustment.result, list) else [])
+    found = []
+    for table, made in relations.items():
+        for place, item in enumerate(_items(made)):
+            adjusted = {key.replace("p", "q", 1): next(values, None) for key in ("p", "p_rho") if key in item}
+            found.append((made, place, {**item, **adjusted, "table": table}))
+    return found
 
 
 def rank(
-    context: TrackContext, views: list[TableView], focus: dict[str, set[str]], made: Computation
+    context: TrackContext,
+    views: list[TableView],
+    focus: dict[str, set[str]],
+    relations: dict[str, Computation],
+    adjustment: Computation | None,
 ) -> list[NumberClaim]:
     """Return findings by question overlap x effect x support; nothing whose adjusted p is 0.05 or more counts as found.
 
     Up to three relations that the question speaks of and that did not show are said too.
     """
-    found = made.result["found"] if isinstance(made.result, dict) else []
-    listed = [(k, item) for k, item in enumerate(found if isinstance(found, list) else []) if isinstance(item, dict)]
     any_focus = any(focus.values())
-    scored = sorted(((_score(item, focus), -k, item) for k, item in listed), key=lambda s: s[:2], reverse=True)
+    listed = _adjusted(relations, adjustment)
+    scored = sorted(((-_score(found[2], focus), k) for k, found in enumerate(listed)))
     titles = {view.name: view.title for view in views}
     claims: list[NumberClaim] = []
     open_ends = beside = 0
-    for score, place, item in scored:
+    for minus_score, k in scored:
+        made, place, item = listed[k]
         overlap = _overlap(item, focus)
         if any_focus and overlap == 0:
             beside += 1
             if beside > MOST_BESIDE:
                 continue
         if _q(item) < LEVEL and len(claims) - open_ends < MOST_FINDINGS:
-            claims += _claims(context, made, -place, item, titles, score, overlap)
+            claims += _claims(context, made, place, item, titles, -minus_score, overlap)
         elif overlap >= 1 and open_ends < MOST_OPEN and _q(item) >= LEVEL:
             open_ends += 1
-            claims += _claims(context, made, -place, item, titles, score / 4, overlap)
+            claims += _claims(context, made, place, item, titles, -minus_score / 4, overlap)
     return claims
 
 
@@ -183,26 +209,26 @@ def _group_means(
 
 
 def describe_tables(
-    context: TrackContext, views: list[TableView], focus: dict[str, set[str]], made: Computation
+    context: TrackContext, views: list[TableView], focus: dict[str, set[str]], profiles: dict[str, Computation]
 ) -> list[NumberClaim]:
     """Return what anyone should know of the tables: rows, duplicates, most missing, the columns asked about."""
     claims: list[NumberClaim] = []
-    facts = made.result if isinstance(made.result, dict) else {}
     for view in views:
-        table: Any = facts.get(view.name)
-        if not isinstance(table, dict):
+        made = profiles.get(view.name)
+        table: Any = made.result if made is not None else None
+        if made is None or not isinstance(table, dict):
             continue
         texts: list[tuple[Path, str]] = [
-            ((view.name, "rows"), f"{view.title} has {table['rows']:,} rows and {table['columns']} columns.")
+            (("rows",), f"{view.title} has {table['rows']:,} rows and {table['columns']} columns.")
         ]
         if table["duplicates"]:
-            texts.append(((view.name, "duplicates"), f"{view.title} has {table['duplicates']:,} duplicate rows."))
+            texts.append((("duplicates",), f"{view.title} has {table['duplicates']:,} duplicate rows."))
         if table["missing"]:
             name = max(sorted(table["missing"]), key=lambda key: table["missing"][key])
             count = table["missing"][name]
             texts.append(
                 (
-                    (view.name, "missing", name),
+                    ("missing", name),
                     f"{name} has the most missing values in {view.title}: {count:,} of {table['rows']:,}.",
                 )
             )
@@ -210,14 +236,14 @@ def describe_tables(
             seen = table["numbers"][name]
             numbers = [say_number(round(seen[k], 3)) for k in ("median", "q1", "q3", "minimum", "maximum")]
             text = f"The median of {name} in {view.title} is {numbers[0]} (middle half {numbers[1]} to {numbers[2]}, from {numbers[3]} to {numbers[4]}, n = {seen['n']:,}; {seen['outliers_iqr']} outliers by the interquartile rule)."  # noqa: E501
-            texts.append(((view.name, "numbers", name, "median"), text))
+            texts.append((("numbers", name, "median"), text))
         claims += [_context_claim(context, made, path, text, view.title) for path, text in texts]
     return claims
 
 
 def _context_claim(context: TrackContext, made: Computation, path: Path, text: str, title: str) -> NumberClaim:
     claim = _claim(context, made, path, {}, text, 0.05)
-    attribute = " of ".join(str(part) for part in reversed(path[1:]))
+    attribute = " of ".join(str(part) for part in reversed(path))
     return claim.model_copy(
         update={"role": "context", "about": About(entity=title, attribute=attribute, value=claim.value)}
     )

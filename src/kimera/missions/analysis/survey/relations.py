@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-__all__ = ["RELATIONS_CODE", "RELATIONS_PARTS", "adjust", "differences", "pairs", "trends"]
+__all__ = ["ADJUST_CODE", "RELATIONS_CODE"]
 
 
 def column_values(db: Any, table: str, names: list[str], kinds: dict[str, str]) -> dict[str, Any]:
@@ -167,34 +167,27 @@ def reversals(values: dict[str, Any], found: list[dict[str, Any]], groups: list[
                 item["turns_within"], item["within"] = group, [round(r, 3) for r in signs]
 
 
-def adjust(found: list[dict[str, Any]]) -> None:
-    """Give every p-value its Benjamini-Hochberg adjusted value over all tests of the job."""
-    tests = [
-        (item, key) for item in found for key in ("p", "p_rho") if item.get(key) is not None and item[key] == item[key]
-    ]
-    tests.sort(key=lambda test: test[0][test[1]])
-    smallest = 1.0
-    for rank in range(len(tests), 0, -1):
-        item, key = tests[rank - 1]
-        smallest = min(smallest, item[key] * len(tests) / rank)
-        item[key.replace("p", "q", 1)] = smallest
+def adjust(p_values: list[float]) -> list[float]:
+    """Return the adjusted p-values (Benjamini and Hochberg 1995), in the order given."""
+    order = sorted(range(len(p_values)), key=lambda k: p_values[k])
+    adjusted, smallest = [1.0] * len(p_values), 1.0
+    for rank in range(len(order), 0, -1):
+        smallest = min(smallest, p_values[order[rank - 1]] * len(p_values) / rank)
+        adjusted[order[rank - 1]] = smallest
+    return adjusted
 
 
-RELATIONS_PARTS = (column_values, pairs, differences, trends, reversals, adjust)
+RELATIONS_PARTS = (column_values, pairs, differences, trends, reversals)
 RELATIONS_CODE = (
     "from typing import Any\n\n\n"
     + "\n\n".join(inspect.getsource(part) for part in RELATIONS_PARTS)
     + """
 
-found = []
-for table, asked in parameters["tables"].items():
-    values = column_values(db, table, sorted(asked["kinds"]), asked["kinds"])
-    here = pairs(values, asked["pairs"]) + differences(values, asked["differences"]) + trends(values, asked["trends"])
-    reversals(values, here, asked["groups"])
-    for item in here:
-        item["table"] = table
-    found += here
-adjust(found)
-result = {"found": found, "tests": sum(("p" in f) + ("p_rho" in f) for f in found)}
+values = column_values(db, parameters["table"], sorted(parameters["kinds"]), parameters["kinds"])
+found = pairs(values, parameters["pairs"])
+found += differences(values, parameters["differences"]) + trends(values, parameters["trends"])
+reversals(values, found, parameters["groups"])
+result = {"found": found}
 """
 )
+ADJUST_CODE = inspect.getsource(adjust) + '\n\nresult = adjust(parameters["p"])\n'

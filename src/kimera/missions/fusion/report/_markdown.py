@@ -112,13 +112,12 @@ def _conflicts(view: View) -> Iterator[str]:
         yield "No two claims were found to contradict each other.\n"
     for conflict, kind, sides in view.conflicts:
         yield f"**{kind}.** {escape(sentence(conflict.text))} {escape(conflict.reason or '')}\n"
-        yield "| Said | Source | Date | Reliability | Current |"
+        yield "| Said | Source | Date | Reliability | Standing |"
         yield "|---|---|---|---|---|"
         for side in sides:
             ref = side.reference
-            current = "yes" if side.current else ("no" if conflict.current else "open")
             said, where = escape(ref.statement), escape(ref.where)
-            yield f"| {said} [{ref.number}] | {where} | {side.date} | {ref.tau} | {current} |"
+            yield f"| {said} [{ref.number}] | {where} | {side.date} | {ref.tau} | {side.standing} |"
         yield ""
     if view.agreements:
         yield "**Agreements.**\n"

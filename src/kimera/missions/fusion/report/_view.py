@@ -17,12 +17,14 @@ from kimera.missions.contracts import (
     Conflict,
     Finding,
     MissionOutcomePackage,
+    NotComparable,
     NumberClaim,
     Tau,
     TextClaim,
 )
-from kimera.missions.fusion.alignment import superseded
-from kimera.missions.fusion.wording import number_text, one_line, p_text
+from kimera.missions.fusion.disputes import superseded
+from kimera.missions.fusion.topics import inputs_of
+from kimera.missions.fusion.wording import number_text, one_line, p_text, sentence
 from kimera.storage.blobs import Blobs
 
 __all__ = ["Group", "Line", "Quote", "Reference", "Side", "View", "arrange", "visible"]
@@ -30,6 +32,8 @@ __all__ = ["Group", "Line", "Quote", "Reference", "Side", "View", "arrange", "vi
 BIDI = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]")
 CONTEXT_CHARACTERS = 180
 RESULT_CHARACTERS = 1_600
+CODE_CHARACTERS = 1_200
+MOST_NAMES = 3
 SUPPORT = {"LOW": "well supported", "MID": "supported", "HIGH": "weakly supported", "CRITICAL": "not supported"}
 CAPS = {
     "CITATION_FABRICATED": "cites a source that is not in the folder",
@@ -49,6 +53,7 @@ STANDINGS = {
     "agreement": "agrees with another source",
     "several": "several sources",
     "apart": "not comparable",
+    "archived": "from an archived file",
     "single": "single source",
 }
 SECTIONS: dict[str, str] = {
@@ -117,7 +122,7 @@ class Side:
 
     reference: Reference
     date: str
-    current: bool
+    standing: str
 
 
 @dataclass(frozen=True)
@@ -163,11 +168,17 @@ def arrange(outcome: MissionOutcomePackage, blobs: Blobs | None = None) -> View:
         findings=tuple(groups),
         conflicts=tuple((c, SECTIONS[c.kind], _sides(c, outcome, references)) for c in outcome.conflicts),
         agreements=tuple((a, _pick(a.claims, references)) for a in outcome.agreements),
-        apart=tuple((item.reason, _pick(item.claims, references)) for item in outcome.not_comparable),
+        apart=tuple(_apart(item, references) for item in outcome.not_comparable),
         references=ordered,
         computations=_computations(outcome, ordered),
         source_claims=_counts(outcome),
     )
+
+
+def _apart(item: NotComparable, references: Mapping[str, Reference]) -> tuple[str, tuple[Reference, ...]]:
+    found = _pick(item.claims, references)
+    said = " / ".join(f"“{reference.statement}”" for reference in found)
+    return f"{sentence(item.reason)} {said}", found
 
 
 def _computations(
@@ -175,18 +186,30 @@ def _computations(
 ) -> tuple[tuple[Computation, str, tuple[int, ...]], ...]:
     """Return the computations with their results and references, in the order in which the report uses them."""
     rows = [
-        (item, result_text(item), tuple(ref.number for ref in references if ref.computation == item.id))
+        (item, result_text(item.result), tuple(ref.number for ref in references if ref.computation == item.id))
         for item in outcome.computations
     ]
     return tuple(sorted(rows, key=lambda row: (row[2] or (len(references) + 1,), row[0].id)))
 
 
-def result_text(computation: Computation) -> str:
+def result_text(result: object) -> str:
     """Return a computation's result as indented JSON, cut with a remark when it is long."""
-    text = json.dumps(computation.result, ensure_ascii=False, indent=1, sort_keys=True)
+    text = json.dumps(result, ensure_ascii=False, indent=1, sort_keys=True)
     if len(text) > RESULT_CHARACTERS:
         text = text[:RESULT_CHARACTERS] + f"\n… ({len(text):,} characters in all; the JSON report has them)"
     return visible(text)
+
+
+def _result_near(claim: NumberClaim, computation: Computation) -> str:
+    """Return the part of the result around the claimed value, whole when it is short."""
+    whole = result_text(computation.result)
+    found: object = computation.result
+    for step in claim.path[:-1]:
+        try:
+            found = found[step]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError):
+            return whole
+    return whole if len(whole) <= CODE_CHARACTERS // 2 else result_text(found)
 
 
 def _banner(outcome: MissionOutcomePackage) -> tuple[tuple[str, str], ...]:
@@ -220,10 +243,13 @@ def _references(outcome: MissionOutcomePackage, around: Mapping[str, str]) -> di
 def _standings(outcome: MissionOutcomePackage) -> dict[str, str]:
     found = dict.fromkeys((claim.id for claim in outcome.claims), "single")
     several = [c.id for c in outcome.claims if isinstance(c, TextClaim) and len({s.source_id for s in c.spans}) > 1]
+    aged = {source.id for source in outcome.sources if source.archived}
+    archived = [c.id for c in outcome.claims if isinstance(c, TextClaim) and {s.source_id for s in c.spans} <= aged]
     # Later marks win: what is most urgent to know about a claim comes last.
     marks: Sequence[tuple[str, Iterable[str]]] = (
         ("apart", (claim for item in outcome.not_comparable for claim in item.claims[:1])),
         ("several", several),
+        ("archived", archived),
         ("agreement", (claim for item in outcome.agreements for claim in item.claims)),
         ("conflict", (claim for item in outcome.conflicts for claim in item.claims)),
         ("current", (item.current for item in outcome.conflicts if item.current)),
@@ -244,9 +270,9 @@ def _reference(
 ) -> Reference:
     computation = computations.get(claim.computation_id) if isinstance(claim, NumberClaim) else None
     quotes = tuple(_quote(span, sources, around) for span in claim.spans) if isinstance(claim, TextClaim) else ()
-    used = dict.fromkeys(item.source_id for item in computation.inputs) if computation else {}
-    where = "; ".join(dict.fromkeys(f"{q.source}{', ' + q.where if q.where else ''}" for q in quotes)) or ", ".join(
-        _name(source_id, sources) for source_id in used
+    made_from = inputs_of(claim, computation) if isinstance(claim, NumberClaim) and computation else ()
+    where = "; ".join(dict.fromkeys(f"{q.source}{', ' + q.where if q.where else ''}" for q in quotes)) or _names(
+        [_name(source_id, sources) for source_id in dict.fromkeys(item.source_id for item in made_from)]
     )
     tau, level, support = _tau_words(claim.tau)
     return Reference(
@@ -258,8 +284,8 @@ def _reference(
         facts=_facts(claim, computation),
         quotes=quotes,
         computation=computation.id if computation else "",
-        code=visible(computation.code) if computation else "",
-        result=result_text(computation) if computation else "",
+        code=visible(computation.code) if computation and len(computation.code) <= CODE_CHARACTERS else "",
+        result=_result_near(claim, computation) if computation and isinstance(claim, NumberClaim) else "",
         tau=tau,
         level=level,
         support=support,
@@ -276,11 +302,12 @@ def _facts(claim: TextClaim | NumberClaim, computation: Computation | None) -> t
     said = []
     if claim.interval is not None:
         said.append(f"interval {number_text(claim.interval[0])} to {number_text(claim.interval[1])}")
-    if claim.n is not None:
+    if claim.n is not None and f"n = {claim.n:,}" not in claim.statement:
         said.append(f"n = {claim.n:,}")
-    if claim.p_value is not None:
+    tested = re.search(r"\bp [<=] ", claim.statement)  # the sentence says it already
+    if claim.p_value is not None and not tested:
         said.append(f"p {p_text(claim.p_value)}")
-    if claim.p_adjusted is not None:
+    if claim.p_adjusted is not None and not tested:
         said.append(f"adjusted p {p_text(claim.p_adjusted)}")
     if computation is not None and computation.rows_read:
         said.append(f"{computation.rows_used:,} of {computation.rows_read:,} rows used")
@@ -342,6 +369,10 @@ def _texts(outcome: MissionOutcomePackage, blobs: Blobs | None) -> dict[str, str
     return texts
 
 
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= MOST_NAMES else f"{len(names)} files ({', '.join(names[:2])}, …)"
+
+
 def _name(source_id: str, sources: Mapping[str, Source]) -> str:
     source = sources.get(source_id)
     return visible(one_line(source.name)) if source else f"unknown source {source_id[:12]}"
@@ -365,11 +396,21 @@ def _pick(claims: Iterable[str], references: Mapping[str, Reference]) -> tuple[R
 
 
 def _sides(conflict: Conflict, outcome: MissionOutcomePackage, references: Mapping[str, Reference]) -> tuple[Side, ...]:
+    groups = [set(item.claims) for item in outcome.agreements]
+    allies = set().union(*(group for group in groups if conflict.current in group))
     return tuple(
-        Side(references[name], _date(name, outcome), name == conflict.current)
+        Side(references[name], _date(name, outcome), _side_standing(name, conflict, allies))
         for name in conflict.claims
         if name in references
     )
+
+
+def _side_standing(claim: str, conflict: Conflict, allies: set[str]) -> str:
+    if conflict.current is None:
+        return "open"
+    if claim == conflict.current:
+        return "current"
+    return "agrees with it" if claim in allies else "replaced"
 
 
 def _date(claim_id: str, outcome: MissionOutcomePackage) -> str:

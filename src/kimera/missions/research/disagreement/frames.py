@@ -127,10 +127,20 @@ def _covering(sentence: Sentence, region: tuple[int, int]) -> Mention | None:
     if "date" in kinds and kinds <= {"date", "number"}:
         return next(m for m in touched if m.kind == "date")
     if kinds == {"number"}:
-        return touched[0] if len(touched) == 1 else None
+        return touched[0] if len(touched) == 1 else _score(sentence, touched)
     if "name" not in kinds:
         return None
     return _joined(sentence, touched, start, end)
+
+
+def _score(sentence: Sentence, touched: list[Mention]) -> Mention | None:
+    """Return numbers that a dash or colon binds ("31–9", "8:30") as one value; other runs of numbers are none."""
+    between = [sentence.text[a.end : b.start] for a, b in itertools.pairwise(touched)]
+    if not all(re.fullmatch(r"[-–—:]?", part) for part in between):
+        return None
+    first, last = touched[0].start, touched[-1].end
+    text = sentence.text[first:last]
+    return Mention("number", first, last, text, text.replace("–", "-").replace("—", "-"))
 
 
 def _joined(sentence: Sentence, touched: list[Mention], start: int, end: int) -> Mention | None:

@@ -37,8 +37,6 @@ def read_measured(text: str, heading: str = "") -> Measured | None:
     quantity = chief_mention(text, mentions)
     if quantity is None or quantity.unit is None:
         return None
-    if sum(m.kind == "number" and m.unit == quantity.unit for m in mentions) != 1:
-        return None
     plain = list(text)
     for mention in mentions:
         if mention.kind != "name":
@@ -56,6 +54,8 @@ def comparable(one: Measured, other: Measured) -> bool:
         return False
     shared, either = one.stems & other.stems, one.stems | other.stems
     least = min(len(one.stems), len(other.stems))
+    if one.stems - other.stems and other.stems - one.stems:
+        return False  # each has a word of its own: "of male penguins" and "of gentoo penguins"
     return len(shared) >= max(LEAST_SHARED, LEAST_SHARE * least) and len(shared) >= LEAST_JACCARD * len(either)
 
 

@@ -44,12 +44,13 @@ _LABEL = re.compile(
 
 @dataclass(frozen=True)
 class Pair:
-    """Two statements (by index) that hold different values in the same role."""
+    """Two statements (by index) with different values in one role; ``answers`` if the question asks for it."""
 
     one: int
     other: int
     first: Mention
     second: Mention
+    answers: bool = False
 
 
 def find_disagreements(question: str, statements: Sequence[Statement]) -> list[Disagreement]:
@@ -83,7 +84,7 @@ def _framed(asked: Question, statements: Sequence[Statement], read: dict[int, Se
         ):
             continue
         if _comparable(asked, slot, read[one], read[other]):
-            yield Pair(one, other, slot.one, slot.other)
+            yield Pair(one, other, slot.one, slot.other, slot.kind == asked.asks)
 
 
 def _answering(asked: Question, statements: Sequence[Statement], read: dict[int, Sentence]) -> Iterator[Pair]:
@@ -106,7 +107,7 @@ def _answering(asked: Question, statements: Sequence[Statement], read: dict[int,
             if _defined(statements[one], first) or _defined(statements[other], second):
                 continue
             if asked.asks != "number" or (first.unit == second.unit and not first.hedged and not second.hedged):
-                yield Pair(one, other, first, second)
+                yield Pair(one, other, first, second, answers=True)
 
 
 def _measuring(asked: Question, statements: Sequence[Statement], read: dict[int, Sentence]) -> Iterator[Pair]:
@@ -215,7 +216,7 @@ def _grouped(pairs: Sequence[Pair]) -> list[list[tuple[Mention, list[int]]]]:
     """Join pairs that are about the same values into groups of sides, each with its statements."""
     groups: list[list[tuple[Mention, list[int]]]] = []
     for pair in pairs:
-        home = next((g for g in groups if _side(g, pair.first) or _side(g, pair.second)), None)
+        home = next((group for group in groups if _belongs(group, pair)), None)
         if home is None:
             home = []
             groups.append(home)
@@ -226,6 +227,14 @@ def _grouped(pairs: Sequence[Pair]) -> list[list[tuple[Mention, list[int]]]]:
             elif statement not in side:
                 side.append(statement)
     return sorted(groups, key=lambda g: (-sum(len(s) for _, s in g), min(s[0] for _, s in g)))
+
+
+def _belongs(group: list[tuple[Mention, list[int]]], pair: Pair) -> bool:
+    """Join by a shared statement; by a shared value only where both answer the question."""
+    held = {statement for _, statements in group for statement in statements}
+    if pair.one in held or pair.other in held:
+        return True
+    return pair.answers and bool(_side(group, pair.first) or _side(group, pair.second))
 
 
 def _side(group: list[tuple[Mention, list[int]]], mention: Mention) -> list[int] | None:
