@@ -99,6 +99,11 @@ class Tables:
         """Return the file behind an input, if the report lists it."""
         return self.sources.get(wanted.source_id)
 
+    @property
+    def advice(self) -> str:
+        """Return what to do about a file that is not there."""
+        return self._shelf.advice
+
     def status(self, wanted: ComputationInput) -> str:
         """Return where the file of an input stands: same, moved, changed, missing, unlisted."""
         source = self.source(wanted)
@@ -148,9 +153,8 @@ def _blocked(computation: Computation, tables: Tables) -> Rerun | None:
         if where == "unlisted":
             return Rerun("failed", computation, reason=f"The report does not list the file behind {wanted.name}.")
         if where == "missing":
-            source = tables.sources[wanted.source_id]
-            reason = f"{source.name} is not in the folder; restore it or give its folder."
-            return Rerun("missing_source", computation, reason=reason)
+            name = tables.sources[wanted.source_id].name
+            return Rerun("missing_source", computation, reason=f"{name}: {tables.advice}")
     return None
 
 
