@@ -80,7 +80,7 @@ class Rerun:
         elif self.status == "missing_source":
             status = "not_run"
         return ComputationCheck(
-            computation_id=self.computation.id, title=self.computation.title, level=self.level, seconds=self.seconds,
+            id=self.computation.id, title=self.computation.title, level=self.level, seconds=self.seconds,
             reason=self.reason, status=status,
         )  # fmt: skip
 
@@ -204,7 +204,7 @@ def check_number(claim: NumberClaim, again: Rerun | None, tables: Tables) -> Cla
     inputs = again.computation.inputs if again else ()
     named = [source.name for wanted in inputs if (source := tables.source(wanted))]
     return ClaimCheck(
-        claim_id=claim.id, kind="number", statement=claim.statement, status=status, old=old, new=new, reason=reason,
+        id=claim.id, kind="number", statement=claim.statement, status=status, old=old, new=new, reason=reason,
         sources=tuple(dict.fromkeys(named)),
     )  # fmt: skip
 

@@ -27,7 +27,7 @@ WORDS: dict[ClaimStatus, str] = {
 class ClaimCheck(Frozen):
     """One claim: whether it holds. ``old`` and ``new`` are what the report says and what was found."""
 
-    claim_id: str
+    id: str
     kind: Literal["text", "number"]
     statement: str
     status: ClaimStatus
@@ -50,7 +50,7 @@ class SourceCheck(Frozen):
 class ComputationCheck(Frozen):
     """One computation: how the new run ended and at which isolation level."""
 
-    computation_id: str
+    id: str
     title: str
     status: Literal["same", "different", "failed", "not_run"]
     level: Literal["none", "reduced", "full"] = "none"
@@ -98,7 +98,7 @@ class Verification(Frozen):
         parts += [f"{source.name} is {source.status}" for source in off[:10]]
         parts += [f"{len(off) - 10} more files are changed or missing"] if len(off) > 10 else []
         parts += [f"the report itself has {len(self.problems)} faults"] if self.problems else []
-        names = ", ".join(check.claim_id for check in self.affected)
+        names = ", ".join(check.id for check in self.affected)
         return f"{checked}: {'; '.join(parts)}.{' Affected: ' + names + '.' if names else ''}"
 
     def as_json(self) -> dict[str, Any]:

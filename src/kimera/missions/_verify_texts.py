@@ -76,7 +76,7 @@ def check_text(claim: TextClaim, texts: Texts) -> ClaimCheck:
     status, old, new, reason = worst
     named = [source.name for span in claim.spans if (source := texts.source(span.source_id))]
     return ClaimCheck(
-        claim_id=claim.id, kind="text", statement=claim.statement, status=status, old=old, new=new, reason=reason,
+        id=claim.id, kind="text", statement=claim.statement, status=status, old=old, new=new, reason=reason,
         sources=tuple(dict.fromkeys(named)),
     )  # fmt: skip
 

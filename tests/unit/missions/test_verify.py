@@ -145,7 +145,7 @@ def test_a_changed_file_names_exactly_the_claims_that_changed(case: Case) -> Non
     found = case.verify()
     assert (["different_value", "ok"], 1) == (statuses(found), found.exit_code)
     assert (5100.0, 5200.0) == (found.claims[0].old, found.claims[0].new)
-    assert ["n_1"] == [check.claim_id for check in found.affected]
+    assert ["n_1"] == [check.id for check in found.affected]
     assert "birds.csv is changed" in found.summary
 
 
