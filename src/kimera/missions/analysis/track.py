@@ -21,7 +21,7 @@ from kimera.missions.track import Phase, State, TrackContext
 
 __all__ = ["TRACK", "AnalysisTrack"]
 
-MOST_VALUES = 60
+MOST_VALUES = 250
 MOST_TABLES = 24
 
 
@@ -223,6 +223,7 @@ class AnalysisTrack:
     """Computes on the tables of a folder by templates, without a model."""
 
     name: TrackName = "ds_star"
+    shows_after: str | None = None
     phases: tuple[Phase, ...] = (
         Phase("analyze", analyze),
         Phase("plan", make_plan),
