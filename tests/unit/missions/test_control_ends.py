@@ -23,7 +23,7 @@ from kimera.settings import Settings
 from kimera.storage.fold import fold
 from kimera.storage.missions import Entry
 
-PATIENCE = 10.0
+PATIENCE = 15.0
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.slow])])
