@@ -87,7 +87,7 @@ def verify_command(report: str, folder: Path | None, version: int | None, allow_
         if place.suffix.lower() in {".json", ".zip"}:
             verification = _verify_file(home, place, folder, allow_code)
         else:
-            verification = _verify_mission(home, report, folder, version)
+            verification = _verify_mission(home, report, folder, version, allow_code)
     if as_json:
         print_json(verification.as_json())
     else:
@@ -96,15 +96,14 @@ def verify_command(report: str, folder: Path | None, version: int | None, allow_
     return code
 
 
-def _verify_mission(home: Home, mission: str, folder: Path | None, version: int | None) -> Any:
+def _verify_mission(home: Home, mission: str, folder: Path | None, version: int | None, allow_code: bool) -> Any:
     from kimera.cli.missions import find
-    from kimera.knowledge.contracts import Library
     from kimera.missions import control
     from kimera.missions.verify import verify
 
     outcome = control.outcome(home, find(home, mission), version)
-    library = Library.model_validate(home.blobs.get_json(outcome.library)) if outcome.library else None
-    return verify(outcome, library=library, blobs=home.blobs, folder=folder or Path(outcome.folder))
+    place = folder or Path(outcome.folder)
+    return verify(outcome, blobs=home.blobs, folder=place, from_home=True, allow_code=allow_code)
 
 
 def _verify_file(home: Home, place: Path, folder: Path | None, allow_code: bool) -> Any:

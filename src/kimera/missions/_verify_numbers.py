@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from kimera.errors import KimeraError, MissionCancelled
 from kimera.knowledge import read_table_again
 from kimera.knowledge.contracts import Library, Source
-from kimera.missions._verify_compare import Written, agrees, around, at_path, first_difference, numbers_in, values_in
+from kimera.missions._verify_compare import (
+    RELATIVE,
+    Written,
+    agrees,
+    around,
+    at_path,
+    first_difference,
+    numbers_in,
+    values_in,
+)
 from kimera.missions._verify_results import ClaimCheck, ClaimStatus, ComputationCheck
 from kimera.missions.contracts import Computation, ComputationInput, MissionOutcomePackage, NumberClaim, computation_id
 from kimera.storage.blobs import Blobs
@@ -227,13 +236,23 @@ def _holds(again: Rerun) -> Verdict:
 
 
 def _check_companions(claim: NumberClaim, again: Rerun) -> Verdict | None:
-    """Look for n, p and the interval among the values of the computation."""
+    """Look for n, p and the interval among the values of the computation.
+
+    The correction of a p-value runs over the tests of all computations; here it must only not lower the p-value.
+    """
     found = [*again.numbers, *values_in(claim.value)]
-    stated = {"n": claim.n, "p-value": claim.p_value, "adjusted p-value": claim.p_adjusted}
+    stated = {"n": claim.n, "p-value": claim.p_value}
     stated |= {f"interval {side}": end for side, end in zip(("from", "to"), claim.interval or (), strict=False)}
     for name, value in stated.items():
         if value is not None and not any(agrees(value, other) for other in found):
             return "different_value", value, None, f"Its {name} is not among the results of the computation."
+    if claim.p_adjusted is not None and not (claim.p_value or 0.0) * (1 - RELATIVE) <= claim.p_adjusted <= 1:
+        return (
+            "different_value",
+            claim.p_adjusted,
+            None,
+            "Its adjusted p-value is smaller than its p-value, or above 1.",
+        )
     return None
 
 

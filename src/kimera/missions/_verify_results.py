@@ -118,8 +118,11 @@ class Row(NamedTuple):
     reason: str
 
 
+TITLES = Row("status", "what", "statement", "was", "is", "where", "why")
+
+
 def render_table(verification: Verification) -> list[Row]:
-    """Return the lines to draw: what does not hold first, then changed files and faults, then what is ok."""
+    """Return the lines to draw, titles first: what does not hold, then faults and changed files, then what is ok."""
     claims = [
         Row(c.status, c.claim_id, c.statement, _text(c.old), _text(c.new), ", ".join(c.sources), c.reason)
         for c in verification.claims
@@ -132,7 +135,7 @@ def render_table(verification: Verification) -> list[Row]:
         if s.status != "same"
     ]
     faults = [Row("fault", "report", problem, "", "", "", "") for problem in verification.problems]
-    return [*bad, *faults, *files, *good]
+    return [TITLES, *bad, *faults, *files, *good]
 
 
 def _text(value: JsonValue) -> str:
