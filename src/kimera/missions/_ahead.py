@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from kimera.clock import Clock
@@ -22,6 +22,7 @@ __all__ = ["Ahead", "progress_events"]
 
 PROGRESS_SECONDS = 0.5
 LOOK_SECONDS = 0.05
+WARM_SECONDS = 3.0
 
 
 class Ahead:
@@ -31,7 +32,6 @@ class Ahead:
         brief, row = home.missions.brief(mission_id), home.missions.get(mission_id)
         self.mission_id = mission_id
         self._enough = threading.Event()
-        self._library: Future[Library] = Future()
         request = IngestRequest(
             folder=Path(brief.folder),
             blobs=home.blobs,
@@ -40,13 +40,19 @@ class Ahead:
             should_stop=self._enough.is_set,
         )
         playbook = find_playbook(brief.playbook)
-        threading.Thread(target=self._read, args=(playbook.ingest, request), name="kimera-ahead", daemon=True).start()
+        pool = ThreadPoolExecutor(2, thread_name_prefix="kimera-ahead")
+        # what goes wrong in warming goes wrong again where it is used, and is reported there
+        self._warm: Future[object] = pool.submit(playbook.warm or _nothing)
+        self._library: Future[Library] = pool.submit(playbook.ingest, request)
+        pool.shutdown(wait=False)
 
     def take(self, should_stop: Callable[[], bool]) -> Library:
         """Return the library when it is read; what went wrong in reading is raised here."""
         while True:
             wait((self._library,), LOOK_SECONDS)
             if self._library.done():
+                # a track would otherwise load the same things a second time beside us
+                wait((self._warm,), WARM_SECONDS)
                 return self._library.result()
             if should_stop():
                 self._enough.set()
@@ -55,11 +61,9 @@ class Ahead:
         """Ask the reading to come to an end."""
         self._enough.set()
 
-    def _read(self, ingest: Callable[[IngestRequest], Library], request: IngestRequest) -> None:
-        try:
-            self._library.set_result(ingest(request))
-        except BaseException as error:  # noqa: BLE001 - handed on: the ingest step raises it
-            self._library.set_exception(error)
+
+def _nothing() -> None:
+    return None
 
 
 def progress_events(home: Home, mission_id: str, salt: str) -> Callable[[str, int, int], None]:

@@ -138,13 +138,23 @@ def run(
         with working(home, stop=stop, polite=True, ahead=ahead) as worker:
             worker.start(mission_id)
             worker.wait(mission_id, follow)
-            fault = worker.fault(mission_id)
+            fault, fenced = worker.fault(mission_id), worker.fenced.is_set()
             _finish_others(worker, mission_id, stop, tell)
     finally:
         lock.release()
     follow.catch_up()
     if fault is not None:
         raise fault
+    if fenced:
+        return _look_on(home, mission_id, follow, stop)
+    return get(home, mission_id)
+
+
+def _look_on(home: Home, mission_id: str, follow: _Follower, stop: threading.Event) -> MissionRow:
+    """Follow a mission that another worker has taken over from us."""
+    while not follow(get(home, mission_id)) and not stop.is_set():
+        stop.wait(SERVE_SECONDS)
+    follow.catch_up()
     return get(home, mission_id)
 
 

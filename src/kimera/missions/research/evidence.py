@@ -7,9 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from kimera.missions.contracts import SubQuestion
-from kimera.missions.research.question import read_question
+from kimera.missions.research.disagreement.subjects import subject_of
+from kimera.missions.research.question import Question, read_question
 from kimera.missions.research.reading import Line, Reading
-from kimera.missions.research.words import lexical_share
+from kimera.missions.research.words import content_stems, lexical_share
 from kimera.missions.research.worth import addresses_a_model
 
 __all__ = ["Record", "collect", "threshold"]
@@ -21,6 +22,7 @@ PASSAGES = 14
 LINES = 120  # ranked per sub-question; passages come best first
 PER_SOURCE = 3
 BOUND_WORDS, BOUND_BOTH = 0.4, 0.8  # least score without and with an encoder; see docs/research-track.md
+ELSEWHERE = 0.3  # weight of a sentence that stands under another subject's name
 WEAK = 0.7  # share of the threshold above which a sentence still takes part in the search for disagreement
 
 
@@ -60,7 +62,25 @@ def _ranked(reading: Reading, query: str) -> list[tuple[Line, float]]:
                 lines.append(line)
     asked = read_question(query)
     scores = reading.score(query, lines)
-    return [(line, score + 0.02 * asked.answered_by(line.text)) for line, score in zip(lines, scores, strict=True)]
+    weights = _of_the_subject(reading, asked, lines)
+    return [
+        (line, weight * score + 0.02 * asked.answered_by(line.text))
+        for line, score, weight in zip(lines, scores, weights, strict=True)
+    ]
+
+
+def _of_the_subject(reading: Reading, asked: Question, lines: Sequence[Line]) -> list[float]:
+    """Return 1 or, where a title or heading names all that the question names, `ELSEWHERE` for lines that do not.
+
+    In a folder with one paper per station the question for one of them is not answered by the papers of the others.
+    """
+    wanted = {s for m in asked.names for s in content_stems(m.text)}
+    titles = [reading.document(line.source_id).title for line in lines]
+    above = [subject_of(title, line.heading) for title, line in zip(titles, lines, strict=True)]
+    if not wanted or not any(wanted <= subject for subject in above):
+        return [1.0] * len(lines)
+    said = [set(content_stems(line.text)) | subject for line, subject in zip(lines, above, strict=True)]
+    return [1.0 if wanted <= stems or not subject else ELSEWHERE for stems, subject in zip(said, above, strict=True)]
 
 
 def _keep(found: list[Record], bound: float) -> None:

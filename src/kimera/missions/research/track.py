@@ -16,6 +16,7 @@ from kimera.missions.track import Phase, State, TrackContext
 __all__ = ["TRACK", "ResearchTrack"]
 
 EXPLORED = 12  # passages that teach the vocabulary
+WEIGHED = 20_000_000  # characters looked through for text that instructs a model
 EVENTS = 40  # of one type per phase; the package holds them all
 
 
@@ -122,6 +123,7 @@ def _source_notes(reading: Reading, claims: Sequence[TextClaim]) -> dict[str, st
     """Return a confidence note for each source that is quoted, and for each that speaks to a model."""
     quoted = {span.source_id for claim in claims for span in claim.spans}
     notes: dict[str, str] = {}
+    weighed = 0
     for document in reading.library.documents:
         source = reading.source(document.source_id)
         said: list[str] = []
@@ -129,7 +131,8 @@ def _source_notes(reading: Reading, claims: Sequence[TextClaim]) -> dict[str, st
             dated = document.dated or source.dated
             said.append(f"dated {dated.isoformat()}" if dated else "undated")
             said += ["archived"] * source.archived + ["read in part"] * (source.status == "partly")
-        if addresses_a_model(reading.text(source.id)):
+        weighed += document.length
+        if weighed <= WEIGHED and addresses_a_model(reading.text(source.id)):
             said.append("holds text that instructs a language model; it was treated as data")
         if said:
             notes[source.id] = "; ".join(said)

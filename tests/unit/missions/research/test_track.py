@@ -112,3 +112,12 @@ def test_a_partial_package_is_there_as_soon_as_something_was_found(blobs: Blobs)
         state = phase.run(context, state)
         shown.append(TRACK.partial(context, state) is not None)
     assert [False, False, True] == shown
+
+
+def test_a_question_for_one_subject_is_not_answered_by_the_papers_of_others(research: Run) -> None:
+    """Promise: where a title names what the question names, sentences under other names are no claims."""
+    text = "# {} Station\n\nThe annual rainfall at the coast was {} mm.\n"
+    folder = {f"{name}.md": text.format(name, mm) for name, mm in (("Lindow", 512), ("Oster", 611), ("Friesia", 704))}
+    package = research("What was the annual rainfall at Lindow Station?", folder)
+    assert ["The annual rainfall at the coast was 512 mm."] == [claim.statement for claim in package.claims]
+    assert () == package.conflicts
