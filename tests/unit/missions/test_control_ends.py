@@ -132,6 +132,22 @@ def test_the_first_report_comes_with_the_first_track(home: control.Home, folder:
     assert 2 == len(control.outcome(home, mission_id, 1).claims)
 
 
+def test_a_first_look_is_reported_before_any_track_is_done(home: control.Home, folder: Path) -> None:
+    """Promise: a track that can show something early gives version 1 while both tracks work; the last one is whole."""
+    gate = Gate("deep_research:batch")
+    playbook("early", gate, shows_after="plan")
+    mission_id = control.submit(home, "What?", folder, playbook="early")
+
+    def open_after_first(event: control.MissionEvent) -> None:
+        if event.type == "report.version":
+            gate.open.set()
+
+    control.run(home, mission_id, on_event=open_after_first)
+    stored = control.versions(home, mission_id)
+    assert ("first_look", True) == (stored[0].reason, stored[0].partial)
+    assert not stored[-1].partial
+
+
 def test_at_sixty_percent_of_the_deadline_there_is_a_partial_report(home: control.Home, folder: Path) -> None:
     """Promise: with both tracks at work past 60 % of the deadline, what they have so far is fused."""
     research, analysis = Gate("deep_research:synthesize"), Gate("ds_star:finalize")

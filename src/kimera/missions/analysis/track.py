@@ -223,6 +223,7 @@ class AnalysisTrack:
     """Computes on the tables of a folder by templates, without a model."""
 
     name: TrackName = "ds_star"
+    shows_after: str | None = None
     phases: tuple[Phase, ...] = (
         Phase("analyze", analyze),
         Phase("plan", make_plan),
