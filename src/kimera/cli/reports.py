@@ -34,7 +34,7 @@ def write_report(home: Home, outcome: MissionOutcomePackage, place: Path, *, wit
 
             export_zip(outcome, home.blobs, fresh, with_sources=with_sources)
         else:
-            fresh.write_text(render(outcome, form), encoding="utf-8")  # type: ignore[arg-type]
+            fresh.write_text(render(outcome, form, home.blobs), encoding="utf-8")  # type: ignore[arg-type]
         fresh.replace(place)
 
 
@@ -59,7 +59,7 @@ def export_command(mission: str, form: str, out: Path | None, version: int | Non
     with control.open_home(load_settings()) as home:
         outcome = control.outcome(home, find(home, mission), version)
         if out is None and form != "zip":
-            click.echo(render(outcome, form))  # type: ignore[arg-type]
+            click.echo(render(outcome, form, home.blobs))  # type: ignore[arg-type]
             return EXIT_OK
         place = out or Path(f"{outcome.mission_id}.zip")
         target = place if place.suffix.lower() == f".{form}" else place.with_name(f"{place.name}.{form}")
@@ -87,7 +87,7 @@ def verify_command(report: str, folder: Path | None, version: int | None, allow_
         if place.suffix.lower() in {".json", ".zip"}:
             verification = _verify_file(home, place, folder, allow_code)
         else:
-            verification = _verify_mission(home, report, folder, version)
+            verification = _verify_mission(home, report, folder, version, allow_code)
     if as_json:
         print_json(verification.as_json())
     else:
@@ -96,15 +96,14 @@ def verify_command(report: str, folder: Path | None, version: int | None, allow_
     return code
 
 
-def _verify_mission(home: Home, mission: str, folder: Path | None, version: int | None) -> Any:
+def _verify_mission(home: Home, mission: str, folder: Path | None, version: int | None, allow_code: bool) -> Any:
     from kimera.cli.missions import find
-    from kimera.knowledge.contracts import Library
     from kimera.missions import control
     from kimera.missions.verify import verify
 
     outcome = control.outcome(home, find(home, mission), version)
-    library = Library.model_validate(home.blobs.get_json(outcome.library)) if outcome.library else None
-    return verify(outcome, library=library, blobs=home.blobs, folder=folder or Path(outcome.folder))
+    place = folder or Path(outcome.folder)
+    return verify(outcome, blobs=home.blobs, folder=place, from_home=True, allow_code=allow_code)
 
 
 def _verify_file(home: Home, place: Path, folder: Path | None, allow_code: bool) -> Any:
@@ -127,7 +126,7 @@ def show_verification(verification: Any) -> None:
     rows = render_table(verification)
     for name in rows[0]:
         table.add_column(name, overflow="fold")
-    styles = {"ok": "green", "changed_source": "yellow"}
+    styles = {"ok": "green", "changed source": "yellow"}
     for row in rows[1:]:
         table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
     console.print(table)

@@ -17,7 +17,7 @@ from dbos import DBOS, DBOSConfig, Serializer, SetWorkflowID
 
 from kimera.missions import _records
 from kimera.missions._workflow import mission_workflow
-from kimera.storage.database import engine_for
+from kimera.storage.database import engine_for, storage_errors
 
 __all__ = ["APPLICATION_VERSION", "QUEUE", "Engine", "workflow_id"]
 
@@ -80,6 +80,7 @@ class Engine:
         self._thread.start()
         logging.getLogger("dbos").setLevel(logging.CRITICAL)
 
+    @storage_errors()
     def launch(self, *, listen: int | None = None) -> None:
         """Start; recovers what this slot left unfinished. ``listen`` = missions taken from the queue at once."""
         DBOS.listen_queues([QUEUE] if listen is not None else [])
@@ -90,20 +91,24 @@ class Engine:
                 QUEUE, worker_concurrency=listen, polling_interval_sec=QUEUE_POLL, on_conflict="always_update"
             )
 
+    @storage_errors()
     def start(self, mission_id: str, round_: int) -> None:
         """Begin a round here and now; a no-op when it was begun before, wherever that was."""
         self._begin(workflow_id(mission_id, round_), mission_id, round_, 0)
 
+    @storage_errors()
     def enqueue(self, mission_id: str, round_: int) -> None:
         """Put a round in the queue; a no-op when it is there or was begun."""
         with SetWorkflowID(workflow_id(mission_id, round_)):
             DBOS.enqueue_workflow(QUEUE, mission_workflow, mission_id, round_)
 
+    @storage_errors()
     def status(self, mission_id: str, round_: int) -> str | None:
         """Return the engine's own word for a round (PENDING, SUCCESS, …), None when it was never begun."""
         found = self._runs(mission_id, round_)
         return str(found[-1].status) if found else None
 
+    @storage_errors()
     def restart(self, mission_id: str, round_: int) -> None:
         """Begin a round again under a new id because the engine gave the old one up.
 
@@ -115,6 +120,7 @@ class Engine:
             DBOS.cancel_workflows(stale)
         self._begin(f"{workflow_id(mission_id, round_)}:again:{len(runs)}", mission_id, round_, len(runs))
 
+    @storage_errors()
     def unfinished(self) -> list[str]:
         """Return the missions with unfinished work of this or a gone process."""
         found = DBOS.list_workflows(status=sorted(LIVE), load_input=False, load_output=False)
@@ -129,15 +135,18 @@ class Engine:
         again = f"{first}:again:"
         return [one for one in self._of(mission_id) if one.workflow_id == first or one.workflow_id.startswith(again)]
 
+    @storage_errors()
     def others_pending(self) -> list[str]:
         """Return the other slots that have unfinished work."""
         found = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
         return sorted({str(one.executor_id) for one in found if one.executor_id} - {self.slot})
 
+    @storage_errors()
     def recover(self, slots: Iterable[str]) -> int:
         """Take over the unfinished work of slots whose process is gone; returns how many workflows."""
         return _recover(list(slots))
 
+    @storage_errors()
     def again(self, mission_id: str) -> None:
         """Dispatch the unfinished workflows of one mission once more (they were given up by this process)."""
         for one in self._of(mission_id):

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from kimera.errors import ConflictError, KimeraError
 from kimera.knowledge.contracts import Library
+from kimera.missions._ahead import Ahead
 from kimera.missions.home import Home
 
 __all__ = ["Floor", "Interrupted", "floor", "take_floor"]
@@ -45,6 +46,7 @@ class Floor:
     changed: threading.Condition = field(default_factory=threading.Condition)
     faults: dict[str, KimeraError] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
+    ahead: dict[str, Ahead] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.bench = ThreadPoolExecutor(self.threads, thread_name_prefix="kimera-bench")

@@ -22,6 +22,7 @@ from kimera.missions._steps import (
     ended,
     look,
     partial_package,
+    phase_names,
     track_name,
 )
 from kimera.missions.contracts import (
@@ -47,13 +48,17 @@ OPEN = frozenset({"pending", "running"})
 CAUSES = {
     "deadline": Degraded(cause="deadline", text="The deadline passed before every track was finished."),
     "partial_due": Degraded(cause="in_progress", text="A track is still at work; a later version will hold more."),
+    "first_look": Degraded(
+        cause="first_look",
+        text="A first look by words only; the tracks are at work, a later version holds more.",
+    ),
     "stop": Degraded(cause="stopped", text="The mission was stopped before it was finished; resume it for the rest."),
 }
 
 
 @dataclass(frozen=True)
 class News:
-    """What the mission does next. ``reason`` is tracks, partial_due, deadline, stop, cancel or over."""
+    """What the mission does next. ``reason`` is tracks, first_look, partial_due, deadline, stop, cancel or over."""
 
     reason: str
     done: tuple[str, ...] = ()
@@ -91,9 +96,20 @@ def decide(
         return News("deadline", done, final=True)
     if set(done) - set(seen):
         return News("tracks", done)
+    first = case.row.round == 0 and not done and not case.row.version and "first_look" not in told
+    if first and any(_can_show(case, one) for one in attempts):
+        return News("first_look", done)
     if case.row.round == 0 and partial is not None and now >= partial and not done and "partial_due" not in told:
         return News("partial_due", done)
     return None
+
+
+def _can_show(case: Case, one: Attempt) -> bool:
+    track = case.playbook.track(track_name(one))
+    if one.status not in OPEN or one.phase is None or track.shows_after is None:
+        return False
+    names = phase_names(track)
+    return names.index(one.phase) >= names.index(track.shows_after)
 
 
 def act(floor: Floor, mission_id: str, round_: int, number: str, news: Recorded) -> Recorded:
@@ -156,7 +172,7 @@ def _fuse(floor: Floor, case: Case, key: str, news: Recorded) -> Recorded:
 def _package(floor: Floor, case: Case, one: Attempt, reason: str) -> Package | None:
     if one.package is not None:
         return PACKAGE.validate_python(floor.home.blobs.get_json(one.package))
-    if one.status in OPEN and reason in {"partial_due", "stop"}:
+    if one.status in OPEN and reason in {"first_look", "partial_due", "stop"}:
         return partial_package(floor, case, one)
     return None
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter
 
+from kimera.missions._ahead import progress_events
 from kimera.missions._floor import Floor, Interrupted
 from kimera.missions.contracts import Handoff, MissionOptions, Package, TrackName
 from kimera.missions.playbook import IngestRequest, Playbook, find_playbook
@@ -31,8 +32,6 @@ CRASH_LIMIT = 3
 
 PARTIAL_SHARE = 0.6
 """Share of the deadline after which a first report is made of whatever the tracks have."""
-
-PROGRESS_SECONDS = 0.5
 
 PACKAGE: TypeAdapter[Package] = TypeAdapter(Package)
 HANDOFF: TypeAdapter[Handoff] = TypeAdapter(Handoff)
@@ -146,32 +145,17 @@ def _read_folder(floor: Floor, case: Case, round_: int, lost: int) -> None:
         folder=Path(case.brief.folder),
         blobs=floor.home.blobs,
         knowledge_space=case.row.knowledge_space,
-        progress=_progress(floor, mission_id, f"{round_}:{lost}"),
+        progress=progress_events(floor.home, mission_id, f"{round_}:{lost}"),
         should_stop=should_stop(floor, case),
     )
-    library = case.playbook.ingest(request)
+    ahead = floor.ahead.pop(mission_id, None)
+    library = ahead.take(request.should_stop) if ahead is not None else case.playbook.ingest(request)
     if floor.leaving():
         raise Interrupted
     goal = f"{len(library.sources)} files, {len(library.tables)} tables, {len(library.documents)} documents"
     name = floor.home.blobs.put_json(library.as_json())
     payload = {"step": "ingest", "kind": "library", "inputs": [name], "goal": goal}
     floor.home.missions.append(mission_id, [Entry("library", "plan.step", payload)])
-
-
-def _progress(floor: Floor, mission_id: str, salt: str) -> Callable[[str, int, int], None]:
-    clock, told = floor.home.clock, [floor.home.clock.monotonic()]
-    count = [0]
-
-    def progress(what: str, done: int, of: int) -> None:
-        if clock.monotonic() - told[0] < PROGRESS_SECONDS:
-            return
-        told[0] = clock.monotonic()
-        count[0] += 1
-        payload = coerce("plan.step", {"step": "ingest", "kind": "progress", "goal": f"{what}: {done} of {of}"})
-        entry = Entry(f"progress:{salt}:{count[0]}", "plan.step", payload or {})
-        floor.home.missions.append(mission_id, [entry])
-
-    return progress
 
 
 def track_name(attempt: Attempt) -> TrackName:

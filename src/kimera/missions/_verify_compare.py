@@ -7,7 +7,17 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Written", "agrees", "around", "at_path", "first_difference", "numbers_in", "same_value", "values_in"]
+__all__ = [
+    "RELATIVE",
+    "Written",
+    "agrees",
+    "around",
+    "at_path",
+    "first_difference",
+    "numbers_in",
+    "same_value",
+    "values_in",
+]
 
 RELATIVE = 1e-9
 """Two floats are the same result when they differ by less than this share (missions.md, section 8)."""

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from kimera.errors import KimeraError, MissionCancelled
 from kimera.knowledge import read_table_again
 from kimera.knowledge.contracts import Library, Source
-from kimera.missions._verify_compare import Written, agrees, around, at_path, first_difference, numbers_in, values_in
+from kimera.missions._verify_compare import (
+    RELATIVE,
+    Written,
+    agrees,
+    around,
+    at_path,
+    first_difference,
+    numbers_in,
+    values_in,
+)
 from kimera.missions._verify_results import ClaimCheck, ClaimStatus, ComputationCheck
 from kimera.missions.contracts import Computation, ComputationInput, MissionOutcomePackage, NumberClaim, computation_id
 from kimera.storage.blobs import Blobs
@@ -71,7 +80,7 @@ class Rerun:
         elif self.status == "missing_source":
             status = "not_run"
         return ComputationCheck(
-            computation_id=self.computation.id, title=self.computation.title, level=self.level, seconds=self.seconds,
+            id=self.computation.id, title=self.computation.title, level=self.level, seconds=self.seconds,
             reason=self.reason, status=status,
         )  # fmt: skip
 
@@ -89,6 +98,11 @@ class Tables:
     def source(self, wanted: ComputationInput) -> Source | None:
         """Return the file behind an input, if the report lists it."""
         return self.sources.get(wanted.source_id)
+
+    @property
+    def advice(self) -> str:
+        """Return what to do about a file that is not there."""
+        return self._shelf.advice
 
     def status(self, wanted: ComputationInput) -> str:
         """Return where the file of an input stands: same, moved, changed, missing, unlisted."""
@@ -139,9 +153,8 @@ def _blocked(computation: Computation, tables: Tables) -> Rerun | None:
         if where == "unlisted":
             return Rerun("failed", computation, reason=f"The report does not list the file behind {wanted.name}.")
         if where == "missing":
-            source = tables.sources[wanted.source_id]
-            reason = f"{source.name} is not in the folder; restore it or give its folder."
-            return Rerun("missing_source", computation, reason=reason)
+            name = tables.sources[wanted.source_id].name
+            return Rerun("missing_source", computation, reason=f"{name}: {tables.advice}")
     return None
 
 
@@ -191,7 +204,7 @@ def check_number(claim: NumberClaim, again: Rerun | None, tables: Tables) -> Cla
     inputs = again.computation.inputs if again else ()
     named = [source.name for wanted in inputs if (source := tables.source(wanted))]
     return ClaimCheck(
-        claim_id=claim.id, kind="number", statement=claim.statement, status=status, old=old, new=new, reason=reason,
+        id=claim.id, kind="number", statement=claim.statement, status=status, old=old, new=new, reason=reason,
         sources=tuple(dict.fromkeys(named)),
     )  # fmt: skip
 
@@ -227,13 +240,23 @@ def _holds(again: Rerun) -> Verdict:
 
 
 def _check_companions(claim: NumberClaim, again: Rerun) -> Verdict | None:
-    """Look for n, p and the interval among the values of the computation."""
+    """Look for n, p and the interval among the values of the computation.
+
+    The correction of a p-value runs over the tests of all computations; here it must only not lower the p-value.
+    """
     found = [*again.numbers, *values_in(claim.value)]
-    stated = {"n": claim.n, "p-value": claim.p_value, "adjusted p-value": claim.p_adjusted}
+    stated = {"n": claim.n, "p-value": claim.p_value}
     stated |= {f"interval {side}": end for side, end in zip(("from", "to"), claim.interval or (), strict=False)}
     for name, value in stated.items():
         if value is not None and not any(agrees(value, other) for other in found):
             return "different_value", value, None, f"Its {name} is not among the results of the computation."
+    if claim.p_adjusted is not None and not (claim.p_value or 0.0) * (1 - RELATIVE) <= claim.p_adjusted <= 1:
+        return (
+            "different_value",
+            claim.p_adjusted,
+            None,
+            "Its adjusted p-value is smaller than its p-value, or above 1.",
+        )
     return None
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from kimera.errors import KimeraError, StorageError
+from kimera.missions._ahead import Ahead
 from kimera.missions._floor import Floor, take_floor
 from kimera.missions.home import Home
 from kimera.storage.fold import MissionRow
@@ -86,19 +87,22 @@ def working(
     stop: threading.Event | None = None,
     polite: bool = False,
     lease: float = LEASE_SECONDS,
+    ahead: Ahead | None = None,
 ) -> Iterator[Worker]:
     """Run the engine in this process for the length of the block.
 
     On SQLite the caller holds the home's lock. ``listen``: also take up to so many queued missions at once.
     ``polite``: when ``stop`` is set, missions fuse what they have first.
     """
-    from kimera.missions._engine import Engine
-
     floor = Floor(home, threads or 2 * home.settings.workers + 2, polite, stop or threading.Event())
+    if ahead is not None:
+        floor.ahead[ahead.mission_id] = ahead
     take_floor(floor)
     workers = None if home.embedded else Workers(home.database, lease)
     me = uuid.uuid4().hex
     try:
+        from kimera.missions._engine import Engine
+
         slot = home.settings.worker
         if workers is not None:
             slot = workers.claim(slot, me, os.getpid(), socket.gethostname())
@@ -126,6 +130,8 @@ def working(
 def _end(floor: Floor, engine: Any) -> None:
     floor.polite = False
     floor.over.set()
+    for ahead in list(floor.ahead.values()):
+        ahead.stop()
     floor.settle(SETTLE_SECONDS)
     engine.close()
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kimera.errors import ConflictError, NotFoundError, StorageError, ValidationError
+from kimera.missions._ahead import Ahead
 from kimera.missions._reports import end_cancelled
 from kimera.missions._worker import Worker, working
 from kimera.missions.budget import ledger
@@ -133,16 +134,27 @@ def run(
     if home.embedded and not lock.take(wait=wait, notice=tell, give_up=stop.is_set):
         return get(home, mission_id)
     try:
-        with working(home, stop=stop, polite=True) as worker:
+        ahead = Ahead(home, mission_id) if get(home, mission_id).library is None else None
+        with working(home, stop=stop, polite=True, ahead=ahead) as worker:
             worker.start(mission_id)
             worker.wait(mission_id, follow)
-            fault = worker.fault(mission_id)
+            fault, fenced = worker.fault(mission_id), worker.fenced.is_set()
             _finish_others(worker, mission_id, stop, tell)
     finally:
         lock.release()
     follow.catch_up()
     if fault is not None:
         raise fault
+    if fenced:
+        return _look_on(home, mission_id, follow, stop)
+    return get(home, mission_id)
+
+
+def _look_on(home: Home, mission_id: str, follow: _Follower, stop: threading.Event) -> MissionRow:
+    """Follow a mission that another worker has taken over from us."""
+    while not follow(get(home, mission_id)) and not stop.is_set():
+        stop.wait(SERVE_SECONDS)
+    follow.catch_up()
     return get(home, mission_id)
 
 
@@ -347,12 +359,23 @@ def _check(question: str, folder: Path, options: MissionOptions, request_key: st
         )
     if not folder.is_dir():
         raise ValidationError(f"There is no folder {folder}; give the path of an existing folder.", "folder")
+    if _is_empty(folder):
+        raise ValidationError(f"The folder {folder} is empty; put tables or documents into it.", "folder")
     if not options.tracks or not set(options.tracks) <= set(TRACKS):
         raise ValidationError(f"Choose one or both of the tracks {', '.join(TRACKS)}.", "tracks")
     if options.deadline <= 0:
         raise ValidationError("The deadline must be longer than nothing; give it in seconds, e.g. 900.", "deadline")
     if request_key is not None and not 0 < len(request_key) <= 128:
         raise ValidationError("A request key has 1 to 128 characters; shorten it.", "request_key")
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return next(folder.iterdir(), None) is None
+    except OSError as error:
+        raise ValidationError(
+            f"The folder {folder} cannot be read ({error.strerror}); allow reading it or give another one.", "folder"
+        ) from error
 
 
 def _new_id(home: Home, digest: str, salt: str) -> str:

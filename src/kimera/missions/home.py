@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -112,11 +113,12 @@ class HomeLock:
         except BlockingIOError:
             file.close()
             return False
-        file.seek(0)
-        file.truncate()
-        file.write(str(os.getpid()))
-        file.flush()
         self._file = file
+        with suppress(OSError):  # the name is for people; on a full disk the lock itself still holds
+            file.seek(0)
+            file.truncate()
+            file.write(str(os.getpid()))
+            file.flush()
         return True
 
     def take(self, *, wait: bool, notice: Callable[[str], None], give_up: Callable[[], bool] = lambda: False) -> bool:
@@ -148,5 +150,6 @@ class HomeLock:
     def release(self) -> None:
         """Give the lock back."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):
+                self._file.close()
             self._file = None

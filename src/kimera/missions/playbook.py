@@ -63,12 +63,16 @@ class FuseRequest:
 
 @dataclass(frozen=True)
 class Playbook:
-    """Named parts of a mission. ``track`` returns the track of a name; all parts are plain, blocking functions."""
+    """Named parts of a mission. ``track`` returns the track of a name; all parts are plain, blocking functions.
+
+    ``warm`` loads what the tracks will need; it is called in a thread while the folder is read, and may be None.
+    """
 
     name: str
     track: Callable[[TrackName], Track]
     ingest: Callable[[IngestRequest], Library]
     fuse: Callable[[FuseRequest], MissionOutcomePackage]
+    warm: Callable[[], object] | None = None
 
 
 _known: dict[str, Playbook] = {}
@@ -82,7 +86,7 @@ def register_playbook(playbook: Playbook) -> None:
 def find_playbook(name: str) -> Playbook:
     """Return the playbook with this name; raises `ConfigurationError` when this process does not have it."""
     if name == "default" and name not in _known:
-        register_playbook(Playbook("default", _track, _ingest, _fuse))
+        register_playbook(Playbook("default", _track, _ingest, _fuse, _warm))
     if name not in _known:
         raise ConfigurationError(
             f"This process has no playbook {name!r}; start a worker that registers it and resume the mission.",
@@ -95,6 +99,12 @@ def _track(name: TrackName) -> Track:
     rooms = {"deep_research": "kimera.missions.research", "ds_star": "kimera.missions.analysis"}
     track: Track = import_module(rooms[name]).TRACK
     return track
+
+
+def _warm() -> None:
+    import_module("kimera.missions.research.reading").load_sentence_encoder()
+    import_module("kimera.missions.analysis")
+    import_module("kimera.missions.fusion")
 
 
 def _ingest(request: IngestRequest) -> Library:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from benchmarks.small_missions import playbook
+from sqlalchemy import event
 
 from kimera.errors import ConflictError, HomeBusy, KimeraError, StorageFull, ValidationError
 from kimera.missions import control
@@ -127,6 +130,22 @@ def test_the_first_report_comes_with_the_first_track(home: control.Home, folder:
     control.run(home, mission_id, on_event=open_after_first)
     assert [(1, True), (2, False)] == [(one.version, one.partial) for one in control.versions(home, mission_id)]
     assert 2 == len(control.outcome(home, mission_id, 1).claims)
+
+
+def test_a_first_look_is_reported_before_any_track_is_done(home: control.Home, folder: Path) -> None:
+    """Promise: a track that can show something early gives version 1 while both tracks work; the last one is whole."""
+    gate = Gate("deep_research:batch")
+    playbook("early", gate, shows_after="plan")
+    mission_id = control.submit(home, "What?", folder, playbook="early")
+
+    def open_after_first(event: control.MissionEvent) -> None:
+        if event.type == "report.version":
+            gate.open.set()
+
+    control.run(home, mission_id, on_event=open_after_first)
+    stored = control.versions(home, mission_id)
+    assert ("first_look", True) == (stored[0].reason, stored[0].partial)
+    assert not stored[-1].partial
 
 
 def test_at_sixty_percent_of_the_deadline_there_is_a_partial_report(home: control.Home, folder: Path) -> None:
@@ -278,3 +297,58 @@ def test_an_illegal_transition_is_refused(home: control.Home, folder: Path) -> N
     mission_id = control.submit(home, "What?", folder, playbook="small")
     with pytest.raises(ConflictError):
         home.missions.append(mission_id, [Entry("x", "mission.state", {"old": "PENDING", "new": "DONE", "round": 0})])
+
+
+def test_a_database_that_runs_full_leaves_the_mission_resumable(home: control.Home, folder: Path) -> None:
+    """Promise: when SQLite itself has no room, StorageFull says so; with room again the mission completes."""
+    mission_id = control.submit(home, "What?", folder, playbook="small")
+
+    def shrink(connection: Any, _: object) -> None:
+        connection.execute("PRAGMA max_page_count=1")
+
+    event.listen(home.database.engine, "connect", shrink)
+    home.database.engine.dispose()
+    with pytest.raises(StorageFull, match="free some space"):
+        control.run(home, mission_id, on_event=None)
+        control.submit(home, "x" * 3000, folder, playbook="small")
+    event.remove(home.database.engine, "connect", shrink)
+    home.database.engine.dispose()
+    assert "DONE" == control.run(home, mission_id).state
+
+
+def test_starting_one_id_twice_runs_it_once(home: control.Home, folder: Path) -> None:
+    """Promise: the same id begun twice in a worker is one mission: each phase is executed once."""
+    gate = Gate("ds_star:code")
+    gate.open.set()
+    mission_id = submit(home, folder, gate)
+    with control.working(home) as worker:
+        worker.start(mission_id)
+        worker.start(mission_id)
+        row = worker.wait(mission_id)
+    assert ("DONE", 1) == (row.state, gate.calls)
+
+
+def test_a_mission_the_engine_gave_up_is_begun_again_without_repeating_phases(home: control.Home, folder: Path) -> None:
+    """Promise: a round that the engine lost is begun under a new id; phases whose state we hold are not executed."""
+    gate, stop = Gate("ds_star:verify"), threading.Event()
+    calls = Gate("ds_star:analyze")
+    calls.open.set()
+
+    def both(moment: str, mission_id: str, step: str, attempt: int) -> None:
+        gate(moment, mission_id, step, attempt)
+        calls(moment, mission_id, step, attempt)
+
+    playbook("both", both)
+    mission_id = control.submit(home, "What?", folder, playbook="both")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(control.run, home, mission_id, stop=stop)
+        assert gate.reached.wait(PATIENCE)
+        stop.set()
+        gate.open.set()
+        running.result(PATIENCE)
+    connection = sqlite3.connect(home.path / "engine.db")
+    connection.execute("UPDATE workflow_status SET status = 'ERROR'")
+    connection.commit()
+    connection.close()
+    row = control.run(home, mission_id)
+    assert ("DONE", False, 1) == (row.state, row.partial, calls.calls)

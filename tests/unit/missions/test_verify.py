@@ -145,7 +145,7 @@ def test_a_changed_file_names_exactly_the_claims_that_changed(case: Case) -> Non
     found = case.verify()
     assert (["different_value", "ok"], 1) == (statuses(found), found.exit_code)
     assert (5100.0, 5200.0) == (found.claims[0].old, found.claims[0].new)
-    assert ["n_1"] == [check.claim_id for check in found.affected]
+    assert ["n_1"] == [check.id for check in found.affected]
     assert "birds.csv is changed" in found.summary
 
 
@@ -164,6 +164,7 @@ def test_a_missing_file_and_a_missing_folder_are_missing_sources(case: Case) -> 
     assert ["ok", "missing_source"] == statuses(case.verify())
     without = verify(case.outcome, library=case.library, blobs=case.blobs, folder=None, session=case.session)
     assert (["missing_source", "missing_source"], 1) == (statuses(without), without.exit_code)
+    assert all("--folder" in check.reason for check in without.claims)
 
 
 def test_a_rewritten_sentence_is_a_different_text(case: Case) -> None:
@@ -202,6 +203,7 @@ def edit(outcome: MissionOutcomePackage, path: str, value: Any) -> MissionOutcom
         ("claims.0.n", 30, "different_value", "ok"),
         ("claims.0.interval", [1.0, 2.0], "different_value", "ok"),
         ("claims.0.p_value", 0.04, "different_value", "ok"),
+        ("claims.0.p_adjusted", 1.04, "different_value", "ok"),
         ("claims.0.path", ["Gentoo", "median"], "different_value", "ok"),
         ("claims.0.path", ["Adelie", "mean"], "different_value", "ok"),
         ("claims.0.computation_id", "c_0", "failed", "ok"),
@@ -312,11 +314,11 @@ def zipped(case: Case, target: Path, with_sources: bool = False) -> Path:
 
 def test_an_exported_zip_verifies_on_another_machine(case: Case, tmp_path: Path) -> None:
     """Promise: zip plus folder is enough, and so is a zip that holds its sources."""
-    assert 0 == verify_file(zipped(case, tmp_path / "a.zip"), case.folder).exit_code
+    assert 0 == verify_file(zipped(case, tmp_path / "a.zip"), case.folder, session=case.session).exit_code
     full = zipped(case, tmp_path / "b.zip", with_sources=True)
     shutil.rmtree(case.folder)
-    assert 0 == verify_file(full).exit_code
-    assert 1 == verify_file(tmp_path / "a.zip").exit_code
+    assert 0 == verify_file(full, session=case.session).exit_code
+    assert 1 == verify_file(tmp_path / "a.zip", session=case.session).exit_code
 
 
 def rezip(source: Path, target: Path, change: Callable[[str, bytes], bytes | None]) -> Path:
@@ -412,10 +414,10 @@ def test_stopping_raises(case: Case) -> None:
 
 
 def test_the_table_shows_what_does_not_hold_first(case: Case) -> None:
-    """Promise: bad claims, then faults and files, then what is ok; the JSON holds the verdict."""
+    """Promise: titles, bad claims, then faults and files, then what is ok; the JSON holds the verdict."""
     (case.folder / "note.md").unlink()
     found = case.verify(findings=(Finding(text="Nothing.", claims=("n_9",)),))
     rows = render_table(found)
-    assert ["missing_source", "fault", "missing file", "ok"] == [row.status for row in rows]
+    assert ["status", "missing source", "fault", "file missing", "ok"] == [row.status for row in rows]
     data = json.loads(json.dumps(found.as_json()))
     assert (False, 1, found.summary) == (data["holds"], data["exit_code"], data["summary"])

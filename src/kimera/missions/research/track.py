@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from kimera.knowledge.contracts import Degraded
@@ -33,11 +32,17 @@ def explore(context: TrackContext, state: State) -> State:
         "topics": [],
     }
     if context.library.passages:
-        with Reading(context) as reading:
+        # by words only: the sentence encoder takes longer to load than a person should wait for a first report
+        with Reading(context, by_words_only=True) as reading:
             passages = reading.find(context.question, EXPLORED)
             headings = list(dict.fromkeys(p.heading for p in passages if p.heading))
             texts = [reading.text(p.source_id)[p.start : p.end] for p in passages]
             learnt["topics"] = plan.facets(context.question, headings, texts)[: plan.MOST]
+            whole = plan.sub_questions(context.question, [])
+            learnt["first_look"] = {
+                "sub_questions": _json(whole),
+                "found": evidence.collect(reading, whole, context.question),
+            }
     context.emit("plan.step", {"step": 0, "kind": "explore", "inputs": [], "goal": context.question[:280]})
     return {**state, "explored": learnt}
 
@@ -62,6 +67,7 @@ def batch(context: TrackContext, state: State) -> State:
         _tell_evidence(context, found)
     return {
         **state,
+        "explored": {name: value for name, value in state["explored"].items() if name != "first_look"},
         "sub_questions": _json(subs),
         "found": found,
         "with_meaning": with_meaning,
@@ -89,8 +95,14 @@ def _tell_evidence(context: TrackContext, found: Sequence[evidence.Record]) -> N
 
 def make_audit(context: TrackContext, state: State) -> State:
     """Check quotes, join duplicates, look for disagreement, measure coverage, open gaps."""
+    state = _audited(context, state, by_words_only=False)
+    _tell(context, state)
+    return state
+
+
+def _audited(context: TrackContext, state: State, *, by_words_only: bool) -> State:
     subs = [SubQuestion.model_validate(sub) for sub in state["sub_questions"]]
-    with Reading(context) as reading:
+    with Reading(context, by_words_only=by_words_only) as reading:
         found = audit.checked(reading, state["found"])
         disagreements = audit.disagreements_of(reading, context.question, found)
         groups = audit.merged(reading, found)
@@ -107,7 +119,6 @@ def make_audit(context: TrackContext, state: State) -> State:
             gaps.append(Gap(kind="deadline", text="The mission was stopped before every sub-question was read for."))
         handoffs = offers.handoffs_of(reading, context.question, claims)
         notes = _source_notes(reading, claims)
-    _tell(context, claims, conflicts, handoffs)
     return {
         **state,
         "found": [],  # the claims hold what is needed of them; states stay small
@@ -125,19 +136,15 @@ def _json(models: Sequence[Any]) -> list[dict[str, Any]]:
     return [model.model_dump(mode="json") for model in models]
 
 
-def _tell(
-    context: TrackContext, claims: Sequence[TextClaim], conflicts: Sequence[Conflict], handoffs: Sequence[Handoff]
-) -> None:
-    for claim in claims[:EVENTS]:
-        context.emit("claim.checked", {"claim_id": claim.id, "ok": True})
-    for conflict in conflicts[:EVENTS]:
-        context.emit(
-            "conflict.found",
-            {"conflict_id": conflict.id, "kind": conflict.kind, "claims": list(conflict.claims[:8])},
-        )
-    for handoff in handoffs:
-        name = "handoff.offered" if handoff.kind == "sources_offered" else "handoff.requested"
-        context.emit(name, {"kind": handoff.kind, "count": 1})
+def _tell(context: TrackContext, state: State) -> None:
+    for claim in state["claims"][:EVENTS]:
+        context.emit("claim.checked", {"claim_id": claim["id"], "ok": True})
+    for conflict in state["conflicts"][:EVENTS]:
+        facts = {"conflict_id": conflict["id"], "kind": conflict["kind"], "claims": conflict["claims"][:8]}
+        context.emit("conflict.found", facts)
+    for handoff in state["handoffs"]:
+        name = "handoff.offered" if handoff["kind"] == "sources_offered" else "handoff.requested"
+        context.emit(name, {"kind": handoff["kind"], "count": 1})
 
 
 def _source_notes(reading: Reading, claims: Sequence[TextClaim]) -> dict[str, str]:
@@ -193,10 +200,6 @@ def _degraded(context: TrackContext, state: State) -> tuple[Degraded, ...]:
     return (Degraded(cause="encoder", text="No sentence encoder: passages were found by their words only."),)
 
 
-def _silent(event_type: str, payload: dict[str, Any]) -> None:
-    return None
-
-
 class ResearchTrack:
     """Deep research over the documents of a folder, without a model."""
 
@@ -208,13 +211,18 @@ class ResearchTrack:
         Phase("audit", make_audit),
         Phase("synthesize", synthesize),
     )
+    shows_after: str | None = "explore"
 
     def partial(self, context: TrackContext, state: State) -> ResearchEvidencePackage | None:
         """Return the package of an unfinished state, or None before anything was found."""
         if "package" in state:
             return ResearchEvidencePackage.model_validate(state["package"])
         if "claims" not in state and state.get("found"):
-            state = make_audit(replace(context, emit=_silent), state)  # the audit itself will tell, once
+            state = _audited(context, state, by_words_only=True)
+        elif "claims" not in state and "explored" in state:
+            first = state["explored"].get("first_look", {})
+            first = {**first, "with_meaning": False}
+            state = _audited(context, {**state, **first}, by_words_only=True) if first.get("found") else state
         return _package(context, state) if state.get("claims") else None
 
     def outbox(self, state: State) -> tuple[Handoff, ...]:
