@@ -126,7 +126,7 @@ def show_verification(verification: Any) -> None:
     rows = render_table(verification)
     for name in rows[0]:
         table.add_column(name, overflow="fold")
-    styles = {"ok": "green", "changed_source": "yellow"}
+    styles = {"ok": "green", "changed source": "yellow"}
     for row in rows[1:]:
         table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
     console.print(table)
