@@ -107,6 +107,13 @@ def child(arguments: argparse.Namespace) -> None:
     print(f"boundaries {strike.count}", flush=True)
 
 
+def over(process: subprocess.Popen[str]) -> None:
+    """Wait for a child and close its pipe."""
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
 # --- the parent ----------------------------------------------------------------------------------------------------
 
 
@@ -148,7 +155,7 @@ class Bench:
         began = time.monotonic()
         assert process.stdout is not None
         self.boundaries = int(process.stdout.readline().split()[1])
-        process.wait()
+        over(process)
         self.work_seconds = time.monotonic() - began
         return self.marks(mission_id)
 
@@ -175,11 +182,11 @@ class Bench:
                     process.wait(with_luck)
                 except subprocess.TimeoutExpired:
                     process.kill()
-            process.wait()
+            over(process)
             struck += process.returncode == -signal.SIGKILL
             if control.get(self.home, mission_id).ended:
                 return struck
-        self.launch(mission_id).wait()
+        over(self.launch(mission_id))
         return struck
 
     def repeated(self) -> tuple[int, int, int]:
