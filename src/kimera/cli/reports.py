@@ -35,7 +35,7 @@ def write_report(home: Home, outcome: MissionOutcomePackage, place: Path, *, wit
 
             export_zip(outcome, home.blobs, fresh, with_sources=with_sources)
         else:
-            fresh.write_text(render(outcome, form), encoding="utf-8")  # type: ignore[arg-type]
+            fresh.write_text(render(outcome, form, home.blobs), encoding="utf-8")  # type: ignore[arg-type]
         fresh.replace(place)
 
 
@@ -60,7 +60,7 @@ def export_command(mission: str, form: str, out: Path | None, version: int | Non
     with control.open_home(load_settings()) as home:
         outcome = control.outcome(home, find(home, mission), version)
         if out is None and form != "zip":
-            click.echo(render(outcome, form))  # type: ignore[arg-type]
+            click.echo(render(outcome, form, home.blobs))  # type: ignore[arg-type]
             return EXIT_OK
         place = out or Path(f"{outcome.mission_id}.zip")
         target = place if place.suffix.lower() == f".{form}" else place.with_name(f"{place.name}.{form}")

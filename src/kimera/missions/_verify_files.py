@@ -41,6 +41,13 @@ class Shelf:
         self._by_size: dict[int, list[Path]] | None = None
         self._places: dict[str, Place] = {}
 
+    @property
+    def advice(self) -> str:
+        """Return what to do about a file that is not there."""
+        if not self._folders:
+            return "There is no folder to look in; give it with --folder."
+        return "It is not in the folder under any name; restore it, or give the right one with --folder."
+
     def place(self, source: Source) -> Place:
         """Return where a source is: under its name, under another name by its hash, changed, or missing."""
         if source.id not in self._places:

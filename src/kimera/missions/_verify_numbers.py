@@ -80,7 +80,7 @@ class Rerun:
         elif self.status == "missing_source":
             status = "not_run"
         return ComputationCheck(
-            computation_id=self.computation.id, title=self.computation.title, level=self.level, seconds=self.seconds,
+            id=self.computation.id, title=self.computation.title, level=self.level, seconds=self.seconds,
             reason=self.reason, status=status,
         )  # fmt: skip
 
@@ -98,6 +98,11 @@ class Tables:
     def source(self, wanted: ComputationInput) -> Source | None:
         """Return the file behind an input, if the report lists it."""
         return self.sources.get(wanted.source_id)
+
+    @property
+    def advice(self) -> str:
+        """Return what to do about a file that is not there."""
+        return self._shelf.advice
 
     def status(self, wanted: ComputationInput) -> str:
         """Return where the file of an input stands: same, moved, changed, missing, unlisted."""
@@ -148,9 +153,8 @@ def _blocked(computation: Computation, tables: Tables) -> Rerun | None:
         if where == "unlisted":
             return Rerun("failed", computation, reason=f"The report does not list the file behind {wanted.name}.")
         if where == "missing":
-            source = tables.sources[wanted.source_id]
-            reason = f"{source.name} is not in the folder; restore it or give its folder."
-            return Rerun("missing_source", computation, reason=reason)
+            name = tables.sources[wanted.source_id].name
+            return Rerun("missing_source", computation, reason=f"{name}: {tables.advice}")
     return None
 
 
@@ -200,7 +204,7 @@ def check_number(claim: NumberClaim, again: Rerun | None, tables: Tables) -> Cla
     inputs = again.computation.inputs if again else ()
     named = [source.name for wanted in inputs if (source := tables.source(wanted))]
     return ClaimCheck(
-        claim_id=claim.id, kind="number", statement=claim.statement, status=status, old=old, new=new, reason=reason,
+        id=claim.id, kind="number", statement=claim.statement, status=status, old=old, new=new, reason=reason,
         sources=tuple(dict.fromkeys(named)),
     )  # fmt: skip
 

@@ -15,18 +15,19 @@ ClaimStatus = Literal["ok", "changed_source", "missing_source", "different_value
 SourceStatus = Literal["same", "moved", "changed", "missing"]
 
 WORDS: dict[ClaimStatus, str] = {
-    "changed_source": "rest on a changed file and still hold",
-    "missing_source": "rest on a file that is not there",
     "different_value": "have a different value now",
     "different_text": "have a quotation that is not there any more",
     "failed": "could not be checked",
+    "missing_source": "rest on a file that is not there",
+    "changed_source": "rest on a changed file and still hold",
 }
+"""The ways not to be ok, worst first."""
 
 
 class ClaimCheck(Frozen):
     """One claim: whether it holds. ``old`` and ``new`` are what the report says and what was found."""
 
-    claim_id: str
+    id: str
     kind: Literal["text", "number"]
     statement: str
     status: ClaimStatus
@@ -49,7 +50,7 @@ class SourceCheck(Frozen):
 class ComputationCheck(Frozen):
     """One computation: how the new run ended and at which isolation level."""
 
-    computation_id: str
+    id: str
     title: str
     status: Literal["same", "different", "failed", "not_run"]
     level: Literal["none", "reduced", "full"] = "none"
@@ -97,7 +98,7 @@ class Verification(Frozen):
         parts += [f"{source.name} is {source.status}" for source in off[:10]]
         parts += [f"{len(off) - 10} more files are changed or missing"] if len(off) > 10 else []
         parts += [f"the report itself has {len(self.problems)} faults"] if self.problems else []
-        names = ", ".join(check.claim_id for check in self.affected)
+        names = ", ".join(check.id for check in self.affected)
         return f"{checked}: {'; '.join(parts)}.{' Affected: ' + names + '.' if names else ''}"
 
     def as_json(self) -> dict[str, Any]:
@@ -107,39 +108,50 @@ class Verification(Frozen):
 
 
 class Row(NamedTuple):
-    """One line of the table a person sees; all texts."""
+    """One line of the table a person sees; all texts. Claim ids are in the summary and in the JSON."""
 
     status: str
-    what: str
-    statement: str
-    old: str
-    new: str
-    where: str
-    reason: str
+    claim: str
+    change: str
+    why: str
 
 
-TITLES = Row("status", "what", "statement", "was", "is", "where", "why")
+TITLES = Row("status", "claim", "was -> is", "why")
+SHOWN = 160
+"""Characters of a sentence in the table."""
 
 
 def render_table(verification: Verification) -> list[Row]:
     """Return the lines to draw, titles first: what does not hold, then faults and changed files, then what is ok."""
-    claims = [
-        Row(c.status, c.claim_id, c.statement, _text(c.old), _text(c.new), ", ".join(c.sources), c.reason)
-        for c in verification.claims
-    ]
-    bad = [row for row in claims if row.status != "ok"]
-    good = [row for row in claims if row.status == "ok"]
+    worst_first = sorted(verification.affected, key=lambda check: tuple(WORDS).index(check.status))
+    bad = [_claim_row(check) for check in worst_first]
+    good = [_claim_row(check) for check in verification.claims if check.status == "ok"]
     files = [
-        Row(f"{s.status} file", s.source_id[:12], s.name, s.source_id[:12], (s.sha256 or "")[:12], s.found or "", "")
+        Row(f"file {s.status}", s.name, _change(s.source_id[:12], (s.sha256 or "")[:12] or None), s.found or "")
         for s in verification.sources
         if s.status != "same"
     ]
-    faults = [Row("fault", "report", problem, "", "", "", "") for problem in verification.problems]
+    faults = [Row("fault", problem, "", "The report does not fit together.") for problem in verification.problems]
     return [TITLES, *bad, *faults, *files, *good]
+
+
+def _claim_row(check: ClaimCheck) -> Row:
+    change = _change(check.old, check.new) if check.status.startswith("different") else ""
+    return Row(check.status.replace("_", " "), _cut(check.statement), change, check.reason or ", ".join(check.sources))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def _change(old: JsonValue, new: JsonValue) -> str:
+    if old is None:
+        return ""
+    return f"{_text(old)} -> {_text(new) or '?'}"
 
 
 def _text(value: JsonValue) -> str:
     if value is None:
         return ""
     shown = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return shown if len(shown) <= 120 else f"{shown[:117]}..."
+    return shown if len(shown) <= 80 else f"{shown[:79]}…"

@@ -42,6 +42,11 @@ class Texts:
         """Return the source with this id, if the report lists it."""
         return self._sources.get(source_id)
 
+    @property
+    def advice(self) -> str:
+        """Return what to do about a file that is not there."""
+        return self._shelf.advice
+
     def status(self, source_id: str) -> str:
         """Return where the file stands: same, moved, changed, missing; unlisted when the report does not name it."""
         source = self._sources.get(source_id)
@@ -71,7 +76,7 @@ def check_text(claim: TextClaim, texts: Texts) -> ClaimCheck:
     status, old, new, reason = worst
     named = [source.name for span in claim.spans if (source := texts.source(span.source_id))]
     return ClaimCheck(
-        claim_id=claim.id, kind="text", statement=claim.statement, status=status, old=old, new=new, reason=reason,
+        id=claim.id, kind="text", statement=claim.statement, status=status, old=old, new=new, reason=reason,
         sources=tuple(dict.fromkeys(named)),
     )  # fmt: skip
 
@@ -83,7 +88,7 @@ def _check_span(span: Span, texts: Texts) -> tuple[ClaimStatus, str | None, str 
     if where == "unlisted":
         return "failed", span.quote, None, "The report does not list the file this quotation is from."
     if where == "missing":
-        return "missing_source", span.quote, None, "The file is not in the folder; restore it or give its folder."
+        return "missing_source", span.quote, None, texts.advice
     text = texts.text(span.source_id)
     if isinstance(text, KimeraError):
         status: ClaimStatus = "different_text" if where == "changed" else "failed"

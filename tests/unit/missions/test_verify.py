@@ -145,7 +145,7 @@ def test_a_changed_file_names_exactly_the_claims_that_changed(case: Case) -> Non
     found = case.verify()
     assert (["different_value", "ok"], 1) == (statuses(found), found.exit_code)
     assert (5100.0, 5200.0) == (found.claims[0].old, found.claims[0].new)
-    assert ["n_1"] == [check.claim_id for check in found.affected]
+    assert ["n_1"] == [check.id for check in found.affected]
     assert "birds.csv is changed" in found.summary
 
 
@@ -164,6 +164,7 @@ def test_a_missing_file_and_a_missing_folder_are_missing_sources(case: Case) -> 
     assert ["ok", "missing_source"] == statuses(case.verify())
     without = verify(case.outcome, library=case.library, blobs=case.blobs, folder=None, session=case.session)
     assert (["missing_source", "missing_source"], 1) == (statuses(without), without.exit_code)
+    assert all("--folder" in check.reason for check in without.claims)
 
 
 def test_a_rewritten_sentence_is_a_different_text(case: Case) -> None:
@@ -417,6 +418,6 @@ def test_the_table_shows_what_does_not_hold_first(case: Case) -> None:
     (case.folder / "note.md").unlink()
     found = case.verify(findings=(Finding(text="Nothing.", claims=("n_9",)),))
     rows = render_table(found)
-    assert ["status", "missing_source", "fault", "missing file", "ok"] == [row.status for row in rows]
+    assert ["status", "missing source", "fault", "file missing", "ok"] == [row.status for row in rows]
     data = json.loads(json.dumps(found.as_json()))
     assert (False, 1, found.summary) == (data["holds"], data["exit_code"], data["summary"])
