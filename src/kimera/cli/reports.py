@@ -118,11 +118,11 @@ def show_verification(verification: Verification) -> None:
     """Print one line for what holds, every detail for what does not, and the verdict."""
     held = [claim for claim in verification.claims if claim.status == "ok"]
     for claim in held:
-        click.echo(f"{click.style('ok', fg='green')}  {claim.claim_id}  {_short(claim.statement)}")
+        click.echo(f"{click.style('ok', fg='green')}  {claim.id}  {_short(claim.statement)}")
     for claim in verification.claims:
         if claim.status != "ok":
             colour = "yellow" if claim.status == "changed_source" else "red"
-            click.echo(f"{click.style(claim.status.replace('_', ' '), fg=colour, bold=True)}  {claim.claim_id}")
+            click.echo(f"{click.style(claim.status.replace('_', ' '), fg=colour, bold=True)}  {claim.id}")
             click.echo(f"    {claim.statement}")
             if claim.old is not None or claim.new is not None:
                 click.echo(f"    was {claim.old}, is now {claim.new}")
