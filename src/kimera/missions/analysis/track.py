@@ -21,7 +21,7 @@ from kimera.missions.track import Phase, State, TrackContext
 
 __all__ = ["TRACK", "AnalysisTrack"]
 
-MOST_VALUES = 60
+MOST_VALUES = 250
 MOST_TABLES = 24
 
 

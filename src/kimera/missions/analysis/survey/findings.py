@@ -12,7 +12,7 @@ from kimera.missions.track import TrackContext
 
 __all__ = ["describe_tables", "p_values", "rank"]
 
-MOST_FINDINGS, MOST_OPEN, LEVEL = 12, 3, 0.05
+MOST_FINDINGS, MOST_OPEN, MOST_BESIDE, LEVEL = 12, 3, 2, 0.05
 Path = tuple[str | int, ...]
 _Found = tuple[Computation, int, dict[str, Any]]
 
@@ -54,12 +54,14 @@ def rank(
     scored = sorted(((-_score(found[2], focus), k) for k, found in enumerate(listed)))
     titles = {view.name: view.title for view in views}
     claims: list[NumberClaim] = []
-    open_ends = 0
+    open_ends = beside = 0
     for minus_score, k in scored:
         made, place, item = listed[k]
         overlap = _overlap(item, focus)
-        if any_focus and overlap == 0 and len(claims) >= MOST_FINDINGS // 2:
-            continue
+        if any_focus and overlap == 0:
+            beside += 1
+            if beside > MOST_BESIDE:
+                continue
         if _q(item) < LEVEL and len(claims) - open_ends < MOST_FINDINGS:
             claims += _claims(context, made, place, item, titles, -minus_score, overlap)
         elif overlap >= 1 and open_ends < MOST_OPEN and _q(item) >= LEVEL:
