@@ -118,7 +118,7 @@ class Engine:
     def __init__(self, limits: Limits, near: Path | None = None) -> None:
         self.limits = limits
         # Beside the blobs a finished file is moved into them, not copied.
-        self.folder = Path(tempfile.mkdtemp(prefix=".reading-", dir=near))
+        self.folder = Path(tempfile.mkdtemp(prefix=".reading-", dir=near)).absolute()
         self._connection: Any = None
         self._number = 0
         self._minus: frozenset[int] = frozenset()

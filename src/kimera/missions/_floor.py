@@ -52,7 +52,7 @@ class Floor:
         self.bench = ThreadPoolExecutor(self.threads, thread_name_prefix="kimera-bench")
         self.desk = ThreadPoolExecutor(DESK_THREADS, thread_name_prefix="kimera-desk")
         self.busy = 0  # steps under way
-        self._flags: dict[str, tuple[float, bool]] = {}
+        self._flags: dict[tuple[str, int], tuple[float, bool]] = {}
         self._sleepers: dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Event]] = {}
         self._libraries: dict[str, Library] = {}
         self.home.missions.on_append = self.nudge
@@ -61,19 +61,18 @@ class Floor:
         """Return whether this process is coming to an end."""
         return self.stop.is_set() or self.over.is_set()
 
-    def cancelled(self, mission_id: str) -> bool:
-        """Return whether the mission was cancelled or has ended, as of at most 0.2 s ago."""
-        now = self.home.clock.monotonic()
-        checked, flag = self._flags.get(mission_id, (float("-inf"), False))
+    def cancelled(self, mission_id: str, round_: int) -> bool:
+        """Return whether this round of the mission was cancelled or has ended, as of at most 0.2 s ago."""
+        now, key = self.home.clock.monotonic(), (mission_id, round_)
+        checked, flag = self._flags.get(key, (float("-inf"), False))
         if now - checked >= FLAG_SECONDS and not flag:
             row = self.home.missions.get(mission_id)
-            flag = row.cancel_requested or row.ended
-            self._flags[mission_id] = (now, flag)
+            flag = row.cancel_requested or row.ended or row.round != round_
+            self._flags[key] = (now, flag)
         return flag
 
     def forget(self, mission_id: str) -> None:
         """Drop what is remembered of a mission, before it is begun again."""
-        self._flags.pop(mission_id, None)
         self.faults.pop(mission_id, None)
         self.paused.discard(mission_id)
 

@@ -111,8 +111,8 @@ def out_of_time(floor: Floor, case: Case) -> bool:
 
 def should_stop(floor: Floor, case: Case) -> Callable[[], bool]:
     """Return the function a phase asks in its long loops."""
-    mission_id = case.row.mission_id
-    return lambda: floor.leaving() or out_of_time(floor, case) or floor.cancelled(mission_id)
+    mission_id, round_ = case.row.mission_id, case.row.round
+    return lambda: floor.leaving() or out_of_time(floor, case) or floor.cancelled(mission_id, round_)
 
 
 def ingest(floor: Floor, mission_id: str, round_: int) -> Recorded:
@@ -178,7 +178,7 @@ def run_phase(floor: Floor, ticket: Ticket, index: int, state_blob: str | None) 
     if attempt.phase_index >= index:
         # stored, but the process died before the engine recorded it: never executed again
         return _after(floor, ticket, track, index, floor.home.blobs.get_json(cast("str", attempt.state)), attempt.state)
-    if floor.cancelled(ticket.mission_id):
+    if floor.cancelled(ticket.mission_id, attempt.round):
         return close_track(floor, ticket, case, "cancelled")
     if out_of_time(floor, case):
         return close_track(floor, ticket, case, "deadline")
@@ -188,6 +188,10 @@ def run_phase(floor: Floor, ticket: Ticket, index: int, state_blob: str | None) 
     lost, inbox = floor.home.attempts.begin(ticket.mission_id, step, ticket.track)
     if lost > CRASH_LIMIT:
         return fail_track(floor, ticket, crash_loop(step, lost), phase.name)
+    goal = {"step": phase.name, "kind": "phase", "goal": f"step {index + 1} of {len(track.phases)}"}
+    floor.home.missions.append(
+        ticket.mission_id, [Entry(f"phase:{step}", "plan.step", goal, ticket.track, ticket.attempt)]
+    )
     context = make_context(floor, case, ticket, started, inbox, phase.name)
     state: State = floor.home.blobs.get_json(state_blob) if state_blob else {}
     after = phase.run(context, state)
@@ -207,8 +211,9 @@ def _keep(floor: Floor, ticket: Ticket, track: Track, index: int, after: State) 
 
 
 def _after(floor: Floor, ticket: Ticket, track: Track, index: int, after: State, blob: str | None) -> Recorded:
-    if floor.cancelled(ticket.mission_id):
-        return close_track(floor, ticket, look(floor, ticket.mission_id), "cancelled")
+    case = look(floor, ticket.mission_id)
+    if floor.cancelled(ticket.mission_id, case.row.round):
+        return close_track(floor, ticket, case, "cancelled")
     if index + 1 < len(track.phases):
         return {"status": "going", "state": blob}
     package = PACKAGE.validate_python(after["package"])

@@ -43,12 +43,14 @@ class Worker:
             return
         paused = mission_id in self.floor.paused
         self.floor.forget(mission_id)
-        if self.engine.status(mission_id, row.round) in DEAD_ENDS:
+        status = self.engine.status(mission_id, row.round)
+        if status is None:
+            self.engine.start(mission_id, row.round)
+        elif status in DEAD_ENDS:
             self.engine.restart(mission_id, row.round)
         elif paused:
             self.engine.again(mission_id)
-        else:
-            self.engine.start(mission_id, row.round)
+        # otherwise it is under way, here or elsewhere, or about to be recovered: beginning it would be a second run
 
     def wait(self, mission_id: str, done: Callable[[MissionRow], bool] | None = None) -> MissionRow:
         """Return the row once the mission has ended or was left unfinished by this process."""

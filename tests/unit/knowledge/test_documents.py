@@ -85,6 +85,16 @@ def test_word_files_give_headings_lists_and_tables(tools: tuple[Engine, Child], 
     assert [("Policy", 1), ("Scope", 1)] == [(h.text, h.level) for h in found.headings]
 
 
+def test_a_relative_path_leads_to_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: the child works elsewhere, yet finds a file and its answer by paths relative to here."""
+    made = docx.Document()
+    made.add_paragraph("Words.")
+    made.save(str(tmp_path / "d.docx"))
+    monkeypatch.chdir(tmp_path)
+    with Child(Limits()) as child:
+        assert [["Words.", 0, False]] == child.extract("docx", Path("d.docx"), Path("out"))["blocks"]
+
+
 def test_slides_are_pages(tools: tuple[Engine, Child], tmp_path: Path) -> None:
     """Promise: each slide starts a page under its title; speaker notes are kept."""
     made = pptx.Presentation()

@@ -4,23 +4,44 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from benchmarks.small_missions import playbook
 from sqlalchemy import event
+from tests.databases import database_url
 
 from kimera.errors import ConflictError, HomeBusy, KimeraError, StorageFull, ValidationError
 from kimera.missions import control
 from kimera.missions._steps import CRASH_LIMIT
 from kimera.missions.contracts import MissionOptions
+from kimera.settings import Settings
 from kimera.storage.fold import fold
 from kimera.storage.missions import Entry
 
-PATIENCE = 10.0
+PATIENCE = 15.0
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.slow])])
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[control.Home]:
+    """Yield an open home on each kind of database."""
+    playbook()
+    with ExitStack() as stack:
+        url = None
+        if request.param == "postgres":
+            url = stack.enter_context(database_url("postgres", tmp_path))
+        settings = Settings(home=tmp_path / "home", database_url=url)  # type: ignore[arg-type]
+        yield stack.enter_context(control.open_home(settings))
+
+
+def only_sqlite(home: control.Home) -> None:
+    """Skip what is about SQLite files."""
+    if not home.embedded:
+        pytest.skip("about SQLite files")
 
 
 class Gate:
@@ -258,6 +279,7 @@ def test_a_full_disk_leaves_the_mission_resumable(home: control.Home, folder: Pa
 
 def test_a_busy_home_says_who_works_there(home: control.Home, folder: Path) -> None:
     """Promise: a second run in a home raises HomeBusy with the process id at once, or waits after one message."""
+    only_sqlite(home)
     mission_id = control.submit(home, "What?", folder, playbook="small")
     lock = control.HomeLock(home)
     assert lock.try_take()
@@ -301,6 +323,7 @@ def test_an_illegal_transition_is_refused(home: control.Home, folder: Path) -> N
 
 def test_a_database_that_runs_full_leaves_the_mission_resumable(home: control.Home, folder: Path) -> None:
     """Promise: when SQLite itself has no room, StorageFull says so; with room again the mission completes."""
+    only_sqlite(home)
     mission_id = control.submit(home, "What?", folder, playbook="small")
 
     def shrink(connection: Any, _: object) -> None:
@@ -330,6 +353,7 @@ def test_starting_one_id_twice_runs_it_once(home: control.Home, folder: Path) ->
 
 def test_a_mission_the_engine_gave_up_is_begun_again_without_repeating_phases(home: control.Home, folder: Path) -> None:
     """Promise: a round that the engine lost is begun under a new id; phases whose state we hold are not executed."""
+    only_sqlite(home)
     gate, stop = Gate("ds_star:verify"), threading.Event()
     calls = Gate("ds_star:analyze")
     calls.open.set()
@@ -352,3 +376,29 @@ def test_a_mission_the_engine_gave_up_is_begun_again_without_repeating_phases(ho
     connection.close()
     row = control.run(home, mission_id)
     assert ("DONE", False, 1) == (row.state, row.partial, calls.calls)
+
+
+def test_one_worker_runs_a_mission_and_later_its_retry(home: control.Home, folder: Path) -> None:
+    """Promise: a worker process that saw a mission end takes its retry like any other mission."""
+    gate = Gate("ds_star:code", lambda: ValueError("bad table"), times=1)
+    mission_id = submit(home, folder, gate)
+    ends = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(control.work, home, ends)
+        assert wait_for(lambda: control.get(home, mission_id).ended)
+        control.retry(home, mission_id, "ds_star")
+        assert wait_for(lambda: control.get(home, mission_id).ended)
+        ends.set()
+        serving.result(PATIENCE)
+    row = control.get(home, mission_id)
+    assert ("DONE", False, "done", 2) == (row.state, row.partial, row.ds_star, row.version)
+
+
+def wait_for(condition: Callable[[], bool]) -> bool:
+    """Return whether the condition came true in time."""
+    pause = threading.Event()
+    for _ in range(200):
+        if condition():
+            return True
+        pause.wait(0.05)
+    return False

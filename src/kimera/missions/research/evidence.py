@@ -21,6 +21,7 @@ Record = dict[str, Any]
 PASSAGES = 14
 LINES = 120  # ranked per sub-question; passages come best first
 PER_SOURCE = 3
+MOST_WEAK = 200  # sentences kept only for the search for disagreement
 BOUND_WORDS, BOUND_BOTH = 0.4, 0.8  # least score without and with an encoder; see docs/research-track.md
 ELSEWHERE = 0.3  # weight of a sentence that stands under another subject's name
 WEAK = 0.7  # share of the threshold above which a sentence still takes part in the search for disagreement
@@ -39,6 +40,8 @@ def collect(reading: Reading, subs: Sequence[SubQuestion], question: str) -> lis
     bound = threshold(reading.encoder is not None)
     best: dict[tuple[str, int, int], Record] = {}
     for sub in subs:
+        if reading.stopped:
+            break
         query = sub.text if len(subs) == 1 or sub.id == "q1" else f"{sub.text} {question}"
         for line, score in _ranked(reading, query):
             if score < WEAK * bound or (addresses_a_model(line.text) and lexical_share(sub.text, line.text) < 0.5):
@@ -48,7 +51,8 @@ def collect(reading: Reading, subs: Sequence[SubQuestion], question: str) -> lis
                 best[key] = {**asdict(line), "score": round(score, 6), "sub": sub.id, "kept": False}
     found = sorted(best.values(), key=lambda r: (r["source_id"], r["start"], r["end"]))
     _keep(found, bound)
-    return found
+    weak = sorted((r for r in found if not r["kept"]), key=lambda r: (-r["score"], r["source_id"], r["start"]))
+    return [record for record in found if record["kept"]] + weak[:MOST_WEAK]
 
 
 def _ranked(reading: Reading, query: str) -> list[tuple[Line, float]]:

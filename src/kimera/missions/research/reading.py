@@ -69,6 +69,11 @@ class Reading:
         if self._segment is not None:
             self._segment.close()
 
+    @property
+    def stopped(self) -> bool:
+        """Return whether the mission was cancelled or is out of time."""
+        return self._context.should_stop()
+
     def source(self, source_id: str) -> Source:
         """Return the source of a document."""
         return self._sources[source_id]

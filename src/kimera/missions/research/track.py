@@ -17,6 +17,7 @@ __all__ = ["TRACK", "ResearchTrack"]
 
 EXPLORED = 12  # passages that teach the vocabulary
 WEIGHED = 20_000_000  # characters looked through for text that instructs a model
+REQUEST = "r1"  # the sub-question that the analysis track asked for
 EVENTS = 40  # of one type per phase; the package holds them all
 
 
@@ -58,12 +59,26 @@ def batch(context: TrackContext, state: State) -> State:
     """Read for every sub-question and keep the sentences worth quoting."""
     if not context.library.passages:
         return {**state, "found": [], "with_meaning": False}
-    subs = [SubQuestion.model_validate(sub) for sub in state["sub_questions"]]
+    subs = _with_requests(context, [SubQuestion.model_validate(sub) for sub in state["sub_questions"]])
     with Reading(context) as reading:
         found = evidence.collect(reading, subs, context.question)
         with_meaning = reading.encoder is not None
+        stopped = reading.stopped
         _tell_evidence(context, found)
-    return {**state, "found": found, "with_meaning": with_meaning}
+    return {
+        **state,
+        "explored": {name: value for name, value in state["explored"].items() if name != "first_look"},
+        "sub_questions": _json(subs),
+        "found": found,
+        "with_meaning": with_meaning,
+        "stopped": stopped,
+    }
+
+
+def _with_requests(context: TrackContext, subs: list[SubQuestion]) -> list[SubQuestion]:
+    """Add what the analysis track asks for, one request at most, under the id `REQUEST`."""
+    asked = [h for h in context.inbox if h.kind == "evidence_request" and h.sender != "deep_research"]
+    return [*subs, *(SubQuestion(id=REQUEST, text=handoff.text, coverage=0.0) for handoff in asked[:1])]
 
 
 def _tell_evidence(context: TrackContext, found: Sequence[evidence.Record]) -> None:
@@ -97,11 +112,17 @@ def _audited(context: TrackContext, state: State, *, by_words_only: bool) -> Sta
         own = len(plan.parts(context.question))
         subs = audit.covered(subs, claims)
         gaps = audit.gaps_of(reading, subs, own)
-        subs = [sub for n, sub in enumerate(subs) if n < own or sub.claims]
+        subs = [sub for n, sub in enumerate(subs) if n < own or sub.claims or sub.id == REQUEST]
+        missed = [sub for sub in subs if sub.id == REQUEST and not sub.claims]
+        gaps += [Gap(kind="unanswered", text=f"Analysis asked: {sub.text}") for sub in missed]
+        if state.get("stopped"):
+            gaps.append(Gap(kind="deadline", text="The mission was stopped before every sub-question was read for."))
         handoffs = offers.handoffs_of(reading, context.question, claims)
         notes = _source_notes(reading, claims)
     return {
         **state,
+        "found": [],  # the claims hold what is needed of them; states stay small
+        "weighed": len(found),
         "sub_questions": _json(subs),
         "claims": _json(claims),
         "conflicts": _json(conflicts),
@@ -169,7 +190,7 @@ def _package(context: TrackContext, state: State) -> ResearchEvidencePackage:
         gaps=tuple(gaps),
         handoffs=tuple(Handoff.model_validate(handoff) for handoff in state.get("handoffs", [])),
         degraded=_degraded(context, state),
-        notes=(f"{len(state.get('found', []))} sentence(s) weighed, {len(claims)} kept.",),
+        notes=(f"{state.get('weighed', 0)} sentence(s) weighed, {len(claims)} kept.",),
     )
 
 

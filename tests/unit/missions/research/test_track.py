@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.unit.missions.research.conftest import Run, context_of, library_of
 
-from kimera.missions.contracts import ResearchEvidencePackage, TextClaim, fingerprint
+from kimera.missions.contracts import Handoff, ResearchEvidencePackage, TextClaim, fingerprint
 from kimera.missions.research.track import TRACK
 from kimera.storage import Blobs
 from kimera.telemetry.events import parse
@@ -133,3 +133,39 @@ def test_a_question_for_one_subject_is_not_answered_by_the_papers_of_others(rese
     package = research("What was the annual rainfall at Lindow Station?", folder)
     assert ["The annual rainfall at the coast was 512 mm."] == [claim.statement for claim in package.claims]
     assert () == package.conflicts
+
+
+def test_what_analysis_asks_for_is_read_for_too(blobs: Blobs) -> None:
+    """Promise: a request of the other track becomes a sub-question of its own with its claims."""
+    request = Handoff(kind="evidence_request", sender="ds_star", text="What does the harbour of Elmsund handle?")
+    context = context_of(blobs, library_of(blobs, {"a.md": HARBOUR}), "How many piers are there?", inbox=(request,))
+    state: dict[str, Any] = {}
+    for phase in TRACK.phases:
+        state = phase.run(context, state)
+    package = ResearchEvidencePackage.model_validate(state["package"])
+    assert ["q1", "r1"] == [sub.id for sub in package.sub_questions]
+    assert package.sub_questions[1].claims
+
+
+def test_a_stopped_mission_says_so(blobs: Blobs) -> None:
+    """Promise: when time is up the track returns what there is, with a gap that names the reason."""
+    context = context_of(blobs, library_of(blobs, {"a.md": HARBOUR}), "How many piers?", should_stop=lambda: True)
+    state: dict[str, Any] = {}
+    for phase in TRACK.phases:
+        state = phase.run(context, state)
+    assert "deadline" in [gap["kind"] for gap in state["package"]["gaps"]]
+
+
+def test_a_partial_package_tells_no_events(blobs: Blobs) -> None:
+    """Promise: showing a partial package twice records nothing; events come from the phases alone."""
+    seen: list[str] = []
+    library = library_of(blobs, {"a.md": HARBOUR})
+    context = context_of(
+        blobs, library, "How many people work at the harbour?", emit=lambda name, facts: seen.append(name)
+    )
+    state: dict[str, Any] = {}
+    for phase in TRACK.phases[:3]:
+        state = phase.run(context, state)
+    told = list(seen)
+    TRACK.partial(context, state)
+    assert told == seen
