@@ -126,7 +126,7 @@ def test_verify_holds_and_names_exactly_what_a_changed_cell_affects(home: Path, 
     finally:
         table.write_text(original)
     assert 1 == after.returncode
-    statuses = {claim["claim_id"]: claim["status"] for claim in json.loads(after.stdout)["claims"]}
+    statuses = {claim["id"]: claim["status"] for claim in json.loads(after.stdout)["claims"]}
     assert "different_value" in statuses.values()
     outcome = last_line(home)["outcome"]
     assert isinstance(outcome, dict)

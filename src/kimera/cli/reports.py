@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +14,7 @@ from kimera.settings import load_settings
 if TYPE_CHECKING:
     from kimera.missions.contracts import MissionOutcomePackage
     from kimera.missions.control import Home
+    from kimera.missions.verify import Verification
 
 __all__ = ["export_command", "verify_command", "write_report"]
 
@@ -92,11 +93,12 @@ def verify_command(report: str, folder: Path | None, version: int | None, allow_
         print_json(verification.as_json())
     else:
         show_verification(verification)
-    code: int = verification.exit_code
-    return code
+    return verification.exit_code
 
 
-def _verify_mission(home: Home, mission: str, folder: Path | None, version: int | None, allow_code: bool) -> Any:
+def _verify_mission(
+    home: Home, mission: str, folder: Path | None, version: int | None, allow_code: bool
+) -> Verification:
     from kimera.cli.missions import find
     from kimera.missions import control
     from kimera.missions.verify import verify
@@ -106,28 +108,33 @@ def _verify_mission(home: Home, mission: str, folder: Path | None, version: int 
     return verify(outcome, blobs=home.blobs, folder=place, from_home=True, allow_code=allow_code)
 
 
-def _verify_file(home: Home, place: Path, folder: Path | None, allow_code: bool) -> Any:
+def _verify_file(home: Home, place: Path, folder: Path | None, allow_code: bool) -> Verification:
     from kimera.missions.verify import verify_file
 
     return verify_file(place, folder=folder, blobs=home.blobs, allow_code=allow_code)
 
 
-def show_verification(verification: Any) -> None:
-    """Print the table of what holds and what does not."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def show_verification(verification: Verification) -> None:
+    """Print one line for what holds, every detail for what does not, and the verdict."""
+    held = [claim for claim in verification.claims if claim.status == "ok"]
+    for claim in held:
+        click.echo(f"{click.style('ok', fg='green')}  {claim.id}  {_short(claim.statement)}")
+    for claim in verification.claims:
+        if claim.status != "ok":
+            colour = "yellow" if claim.status == "changed_source" else "red"
+            click.echo(f"{click.style(claim.status.replace('_', ' '), fg=colour, bold=True)}  {claim.id}")
+            click.echo(f"    {claim.statement}")
+            if claim.old is not None or claim.new is not None:
+                click.echo(f"    was {claim.old}, is now {claim.new}")
+            click.echo(f"    {claim.reason}  [{', '.join(claim.sources)}]")
+    for source in verification.sources:
+        if source.status not in {"same", "moved"}:
+            click.echo(f"{click.style('file', fg='yellow')}  {source.name}: {source.status.replace('_', ' ')}")
+    for problem in verification.problems:
+        click.echo(f"{click.style('report', fg='red')}  {problem}")
+    colour = "green" if verification.exit_code == 0 else "red"
+    click.echo(click.style(verification.summary, fg=colour, bold=True))
 
-    from kimera.missions.verify import render_table
 
-    console = Console(highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    rows = render_table(verification)
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")
-    styles = {"ok": "green", "changed source": "yellow"}
-    for row in rows[1:]:
-        table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
-    console.print(table)
-    console.print(Text(verification.summary, style="bold green" if verification.exit_code == 0 else "bold red"))
+def _short(text: str) -> str:
+    return text if len(text) <= 96 else f"{text[:95]}…"

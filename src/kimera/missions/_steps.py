@@ -188,6 +188,10 @@ def run_phase(floor: Floor, ticket: Ticket, index: int, state_blob: str | None) 
     lost, inbox = floor.home.attempts.begin(ticket.mission_id, step, ticket.track)
     if lost > CRASH_LIMIT:
         return fail_track(floor, ticket, crash_loop(step, lost), phase.name)
+    goal = {"step": phase.name, "kind": "phase", "goal": f"step {index + 1} of {len(track.phases)}"}
+    floor.home.missions.append(
+        ticket.mission_id, [Entry(f"phase:{step}", "plan.step", goal, ticket.track, ticket.attempt)]
+    )
     context = make_context(floor, case, ticket, started, inbox, phase.name)
     state: State = floor.home.blobs.get_json(state_blob) if state_blob else {}
     after = phase.run(context, state)

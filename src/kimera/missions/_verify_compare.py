@@ -103,12 +103,13 @@ def agrees(stated: Any, found: Any) -> bool:
 
 
 class Written(NamedTuple):
-    """A number in a text: as written, its value, half of its last digit, and whether a % sign follows."""
+    """A number in a text: as written, its value, half of its last digit, whether a % sign follows, where it starts."""
 
     text: str
     value: float
     half: float
     percent: bool
+    start: int
 
 
 def numbers_in(text: str) -> list[Written]:
@@ -117,7 +118,7 @@ def numbers_in(text: str) -> list[Written]:
     for match in NUMBER.finditer(text):
         plain = match.group().replace(",", "").replace("−", "-")
         percent = text[match.end() : match.end() + 2].lstrip().startswith("%")
-        found.append(Written(match.group(), float(plain), 0.5 * 10.0 ** -_decimals(plain), percent))
+        found.append(Written(match.group(), float(plain), 0.5 * 10.0 ** -_decimals(plain), percent, match.start()))
     return found
 
 

@@ -198,6 +198,22 @@ def test_json_records_become_rows(expected: list[Any], value: Any, engine: Engin
     assert [expected] == list(frames(outcome_of(path, engine)).values())
 
 
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        ("delimited", "gene\tsite\nabc\tleft arm\nabd\tright arm\nabe\thead\n"),
+        ("delimited", "yr doy t\n2013 1 -3.5\n2013 2 4.5\n2013 3 1.0\n"),
+        ("text", "This is a text, with commas.\nAnd more, too.\nAnd again, here.\n"),
+        ("text", "2020 was good\n2021 was bad\n2022 was fine\n"),
+        ("text", "Key: value\nOther: thing\nThird: more\n"),
+    ],
+)
+def test_a_plain_text_is_a_table_only_if_its_lines_agree(expected: str, text: str, tmp_path: Path) -> None:
+    """Promise: a .txt file of cells is a table, one of sentences a document."""
+    (tmp_path / "x.txt").write_text(text)
+    assert expected == sniff(tmp_path / "x.txt", "x.txt").reader
+
+
 def test_json_lines_keep_columns_that_come_late(engine: Engine, tmp_path: Path) -> None:
     """Promise: a key seen first in the last line is a column; a broken line is named."""
     path = tmp_path / "v.jsonl"

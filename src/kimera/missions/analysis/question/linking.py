@@ -209,8 +209,39 @@ def _forms(column: str) -> list[tuple[list[str], float]]:
     return [(parts, weight) for parts, weight in forms if parts]
 
 
+_UNITS = frozenset(
+    [
+        "cm",
+        "mm",
+        "km",
+        "kg",
+        "mg",
+        "lb",
+        "lbs",
+        "usd",
+        "eur",
+        "gbp",
+        "deg",
+        "mph",
+        "kmh",
+        "kph",
+        "hpa",
+        "mb",
+        "ml",
+        "sec",
+        "ms",
+        "hrs",
+        "celsius",
+        "fahrenheit",
+        "kwh",
+    ]
+)
+
+
 def _weight(part: str) -> float:
-    return 0.3 if stem(part) in _GENERIC or part in _IDENTITY or part in STOP or len(part) == 1 else 1.0
+    return (
+        0.3 if stem(part) in _GENERIC or part in _IDENTITY or part in _UNITS or part in STOP or len(part) == 1 else 1.0
+    )
 
 
 def name_match(spoken: Sequence[str], column: str) -> tuple[float, bool]:

@@ -42,12 +42,17 @@ def read_rules(options: Sequence[str], text: str, measure: Callable[[str], Measu
     found: dict[str, list[tuple[str, Sign, float, bool]]] = {}
     places = _places(options, text)
     last: tuple[str, bool] | None = None
+    spent = False  # the text before an option belongs to the option before when that one took it
     for k, (option, start, end) in enumerate(places):
         until = places[k + 1][1] if k + 1 < len(places) else len(text)
-        before = text[places[k - 1][2] if k else 0 : start]
+        before = "" if spent else text[places[k - 1][2] if k else 0 : start]
+        if re.search(r"\b(?:otherwise|else)\b[^.]{0,24}$", text[:start], re.IGNORECASE):
+            continue
         after = re.split(r"\n|(?<=[a-z\d])\.\s", text[end:until])[0]
-        clause = after if re.search(r"\b(?:if|when|for)\b", after, re.IGNORECASE) or k == 0 else before
-        clause = clause if _TEST.search(clause) or _AGAIN.search(clause) else before
+        spent = bool(
+            re.search(r"\b(?:if|when|for)\b", after, re.IGNORECASE) and (_TEST.search(after) or _AGAIN.search(after))
+        )
+        clause = after if spent else before
         tests = _tests(clause, last)
         if tests and option not in found:
             found[option] = tests

@@ -83,6 +83,8 @@ def _overlap(item: dict[str, Any], focus: dict[str, set[str]]) -> int:
 def _effect(item: dict[str, Any]) -> float:
     if item["kind"] == "correlation":
         return max(abs(float(item["r"])), abs(float(item["rho"])))
+    if item["kind"] == "association":
+        return float(item["effect"])
     return abs(float(item["tau"])) if item["kind"] == "trend" else float(item["effect"]) ** 0.5
 
 
@@ -107,6 +109,7 @@ def _claims(
         "correlation": (_correlation, "r", "correlation"),
         "difference": (_difference, "effect", "share of variance between groups"),
         "trend": (_trend, "tau", "trend"),
+        "association": (_association, "effect", "association"),
     }[item["kind"]]
     a, b = item["columns"]
     head = _claim(context, made, ("found", place, key), item, say(item, title), score)
@@ -176,6 +179,17 @@ def _difference(item: dict[str, Any], title: str) -> str:
         f"{clear} in {title}: mean {say_number(round(high['mean'], 3))} for {high['name']} (n = {high['n']:,}) against "
         f"{say_number(round(low['mean'], 3))} for {low['name']} (n = {low['n']:,}); {item['test']}, {_p(item)}, "
         f"{100 * item['effect']:.0f} % of the variance lies between groups."
+    )
+
+
+def _association(item: dict[str, Any], title: str) -> str:
+    a, b = item["columns"]
+    most, least = item["most"], item["least"]
+    clear = f"{a} goes with {b}" if _q(item) < LEVEL else f"{a} does not clearly go with {b}"
+    return (
+        f"{clear} in {title}: {a} = {item['value']} for {100 * most['share']:.1f} % where {b} = {most['name']} (n = "
+        f"{most['n']:,}) against {100 * least['share']:.1f} % where {b} = {least['name']} (n = {least['n']:,}); "
+        f"chi-square, {_p(item)}, Cramér's V = {item['effect']:.2f}."
     )
 
 
