@@ -155,13 +155,19 @@ def test_the_first_report_comes_with_the_first_track(home: control.Home, folder:
 
 def test_a_first_look_is_reported_before_any_track_is_done(home: control.Home, folder: Path) -> None:
     """Promise: a track that can show something early gives version 1 while both tracks work; the last one is whole."""
-    gate = Gate("deep_research:batch")
-    playbook("early", gate, shows_after="plan")
+    research, analysis = Gate("deep_research:batch"), Gate("ds_star:analyze")
+
+    def both(moment: str, mission_id: str, step: str, attempt: int) -> None:
+        research(moment, mission_id, step, attempt)
+        analysis(moment, mission_id, step, attempt)
+
+    playbook("early", both, shows_after="plan")
     mission_id = control.submit(home, "What?", folder, playbook="early")
 
     def open_after_first(event: control.MissionEvent) -> None:
         if event.type == "report.version":
-            gate.open.set()
+            research.open.set()
+            analysis.open.set()
 
     control.run(home, mission_id, on_event=open_after_first)
     stored = control.versions(home, mission_id)
