@@ -83,6 +83,7 @@ async def _ingest(mission_id: str, round_: int) -> Recorded:
 async def _news(mission_id: str, round_: int, seen: list[str], told: list[str]) -> Recorded:
     here = floor()
     while True:
+        leaving = here.leaving()  # asked before the look, so that a stop in between is still acted on politely
         try:
             news = await here.at_desk(look_for_news, here, mission_id, round_, seen, told)
         except StorageError as fault:
@@ -90,7 +91,7 @@ async def _news(mission_id: str, round_: int, seen: list[str], told: list[str]) 
             raise asyncio.CancelledError from fault
         if news is not None:
             return news.as_json()
-        if here.leaving():
+        if leaving:
             here.pause(mission_id)
             raise asyncio.CancelledError
         await here.news(mission_id, NEWS_SECONDS)
