@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from kimera.knowledge._cells import ABSENT, MISSING, TEXT, Reading, readings
 from kimera.knowledge.contracts import Column, Scalar
 from kimera.knowledge.limits import Limits
+from kimera.knowledge.units import split_unit
 
 __all__ = ["KEEP", "Engine", "Written"]
 
@@ -344,7 +345,8 @@ class Engine:
             columns.append(
                 plan.model_copy(
                     update={
-                        "nulls": rows - int(filled), "unique": min(int(distinct), rows), "minimum": _scalar(least),
+                        "unit": _unit(plan), "nulls": rows - int(filled),
+                        "unique": min(int(distinct), rows), "minimum": _scalar(least),
                         "maximum": _scalar(most), "examples": _examples([row[i] for row in head]),
                     }
                 )
@@ -402,6 +404,10 @@ def _decimal_comma(samples: Sequence[Sequence[str]], *, european: bool) -> bool:
             return False
         comma = comma or found.decimal == "," or (european and found.note == "thousands commas")
     return comma
+
+
+def _unit(plan: Column) -> str | None:
+    return plan.unit or (split_unit(plan.source_name)[1] if plan.type in {"integer", "real"} else None)
 
 
 def _scalar(value: Any) -> Scalar:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from kimera.missions.analysis.plan import Output, Plan, Refusal
 from kimera.missions.analysis.question.checks import refuse_unclear
+from kimera.missions.analysis.question.conditions import find_conditions
 from kimera.missions.analysis.question.context import Context, Unanswerable
 from kimera.missions.analysis.question.implied import implied_slots, one_per_group
 from kimera.missions.analysis.question.kinds import kind_of
@@ -61,9 +62,17 @@ def _with_companions(outputs: list[Output]) -> list[Output]:
 
 
 def choose_table(asked: Asked, tables: Sequence[TableView]) -> TableView | None:
-    """Return the table whose columns the question names best; the first of equals."""
-    scored = [(sum(m.score for m in find_columns(asked.body, table)), table) for table in tables]
-    return max(scored, key=lambda pair: pair[0])[1] if scored else None
+    """Return the table that takes up most of the question: its columns and its values; the larger of equals."""
+    ranked = sorted(tables, key=lambda table: (-_taken_up(asked.body, table), -table.rows))
+    return ranked[0] if ranked else None
+
+
+def _taken_up(body: str, table: TableView) -> float:
+    best: dict[str, float] = {}
+    for mention in find_columns(body, table):
+        best[mention.column] = max(mention.score, best.get(mention.column, 0.0))
+    conditions = {f.condition.text() for sentence in sentences(body) for f in find_conditions(sentence, table)}
+    return sum(best.values()) + len(conditions)
 
 
 def read_output(slot: Slot, context: Context, each: str | None) -> Output | Refusal:
