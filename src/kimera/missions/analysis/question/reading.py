@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kimera.missions.analysis.plan import Output, Plan, Refusal
+from kimera.missions.analysis.plan import Measure, Output, Plan, Refusal
 from kimera.missions.analysis.question.checks import refuse_unclear
 from kimera.missions.analysis.question.conditions import find_conditions
 from kimera.missions.analysis.question.context import Context, Unanswerable
@@ -78,16 +78,61 @@ def _taken_up(body: str, table: TableView) -> float:
 def read_output(slot: Slot, context: Context, each: str | None) -> Output | Refusal:
     """Read one slot; a slot that is not fully understood is refused with its reason."""
     try:
-        if slot.options and not _free(slot):
+        if slot.options and not _free(slot) and not _is_p(slot):
             rules = read_label(slot, context)
             return Output(slot=slot.name, rules=rules, each=each)
         measures = tuple(read_measure(slot, context, part, each) for part in range(len(_parts(slot))))
     except Unanswerable as reason:
         return Refusal(slot=slot.name or None, reason=str(reason))
+    if wants_words(slot) and all(m.kind in _NUMBERS for m in measures):
+        return Refusal(slot=slot.name or None, reason="a name is asked for and only a number was understood")
+    if any(m.kind == "extreme_group" and _holds_words(m, context) for m in measures) and _wants_number(slot):
+        return Refusal(slot=slot.name or None, reason="a number is asked for and only a name was understood")
     decimals = tuple(d if d is not None else context.asked.decimals for d in slot.decimals)
     whole = {m.kind for m in measures} & {"extreme_group", "strongest", "strongest_pair", "most_missing", "duplicates"}
     each = None if whole else each
     return Output(slot=slot.name or None, measures=measures, decimals=decimals, percent=_percent(slot), each=each)
+
+
+_NUMBERS = frozenset(
+    re.findall(
+        r"\w+",
+        "mean median std variance sum min max range skewness kurtosis iqr quantile rows share missing missing_share "
+        "missing_rows unique duplicates outlier_count outlier_share r r_p within_sd groups_p groups_statistic",
+    )
+)
+
+
+def wants_words(slot: Slot) -> bool:
+    """Say whether the description of an answer speaks of a word or a name and of no number."""
+    words = re.search(
+        r"\bstrings?\b|\bnames? of\b|\b(?:column|field|feature|variable)[_ ]names?\b|\ba (?:word|label)\b",
+        slot.about,
+        re.IGNORECASE,
+    )
+    numbers = re.search(
+        r"\bnumber|\bnumeric|\bintegers?\b|\bfloat|\bdecimal|\bround|\bcount\b|\bvalues? of\b",
+        slot.about,
+        re.IGNORECASE,
+    )
+    return words is not None and numbers is None
+
+
+def _holds_words(measure: Measure, context: Context) -> bool:
+    column = context.table.column(measure.by or "")
+    return column is not None and column.role in {"text", "date"}
+
+
+def _wants_number(slot: Slot) -> bool:
+    """Say whether the description asks for a number and for no name."""
+    return bool(
+        re.search(r"\binteger|\bfloat\b|\bdecimal", slot.about, re.IGNORECASE)
+        and not re.search(r"\bstring|\bname\b|\bword\b|\btext\b", slot.about, re.IGNORECASE)
+    )
+
+
+def _is_p(slot: Slot) -> bool:
+    return re.search(r"\bp(?: ?values?)?$", " ".join(slot.tokens)) is not None
 
 
 def _free(slot: Slot) -> bool:
