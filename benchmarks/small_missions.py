@@ -24,7 +24,7 @@ from kimera.missions.contracts import (
     TrackName,
     computation_id,
 )
-from kimera.missions.playbook import FuseRequest, IngestRequest, Playbook, register_playbook
+from kimera.missions.control.playbook import FuseRequest, IngestRequest, Playbook, register_playbook
 from kimera.missions.track import Phase, State, TrackContext
 
 Hook = Callable[[str, str, str, int], None]

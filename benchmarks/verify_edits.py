@@ -13,13 +13,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from kimera.missions._verify_bundle import open_bundle
-from kimera.missions._verify_compare import Written, numbers_in
-from kimera.missions._verify_files import Shelf
-from kimera.missions._verify_numbers import Rerun, Tables, check_number, rerun
-from kimera.missions._verify_texts import Texts, check_text
 from kimera.missions.contracts import NumberClaim, TextClaim
 from kimera.missions.verify import verify_file
+from kimera.missions.verify._bundle import open_bundle
+from kimera.missions.verify._compare import Written, numbers_in
+from kimera.missions.verify._files import Shelf
+from kimera.missions.verify._numbers import Rerun, Tables, check_number, rerun
+from kimera.missions.verify._texts import Texts, check_text
 from kimera.sandbox import Session
 from kimera.storage.blobs import Blobs
 

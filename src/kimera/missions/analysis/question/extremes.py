@@ -22,6 +22,7 @@ _DOWN = r"\b(?:lowest|least|smallest|minimum|min|fewest|youngest|shortest|worst)
 
 
 def read_extreme(kind: str, slot: Slot, context: Context) -> Measure:
+    """Return which group or row is highest or lowest, or its value, as the slot asks."""
     name = " ".join(slot.tokens)
     if kind == "strongest":
         return _strongest(name, context)

@@ -15,10 +15,10 @@ from typing import Any
 from dbos import DBOS, SetWorkflowID
 
 from kimera.errors import KimeraError, StorageError
-from kimera.missions._floor import Floor, Interrupted, floor
-from kimera.missions._reports import act, look_for_news
-from kimera.missions._steps import Recorded, Ticket, bury, fail_track, ingest, run_phase, step_name
 from kimera.missions.contracts import TrackName
+from kimera.missions.control._floor import Floor, Interrupted, floor
+from kimera.missions.control._reports import act, look_for_news
+from kimera.missions.control._steps import Recorded, Ticket, bury, fail_track, ingest, run_phase, step_name
 from kimera.storage.attempts import Failure
 from kimera.storage.missions import Entry
 

@@ -14,10 +14,10 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter
 
-from kimera.missions._ahead import progress_events
-from kimera.missions._floor import Floor, Interrupted
 from kimera.missions.contracts import Handoff, MissionOptions, Package, TrackName
-from kimera.missions.playbook import IngestRequest, Playbook, find_playbook
+from kimera.missions.control._ahead import progress_events
+from kimera.missions.control._floor import Floor, Interrupted
+from kimera.missions.control.playbook import IngestRequest, Playbook, find_playbook
 from kimera.missions.track import State, Track, TrackContext
 from kimera.storage.attempts import Attempt, Failure
 from kimera.storage.blobs import canonical_json

@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from kimera.errors import KimeraError, StorageError
-from kimera.missions._ahead import Ahead
-from kimera.missions._floor import Floor, take_floor
-from kimera.missions.home import Home
+from kimera.missions.control._ahead import Ahead
+from kimera.missions.control._floor import Floor, take_floor
+from kimera.missions.control.home import Home
 from kimera.storage.fold import MissionRow
 from kimera.storage.workers import LEASE_SECONDS, Workers
 
@@ -103,7 +103,7 @@ def working(
     workers = None if home.embedded else Workers(home.database, lease)
     me = uuid.uuid4().hex
     try:
-        from kimera.missions._engine import Engine
+        from kimera.missions.control._engine import Engine
 
         slot = home.settings.worker
         if workers is not None:

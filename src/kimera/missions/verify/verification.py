@@ -16,11 +16,12 @@ from pathlib import Path
 from kimera.errors import NotFoundError, ValidationError
 from kimera.knowledge import build_library
 from kimera.knowledge.contracts import Library
-from kimera.missions._verify_bundle import open_bundle
-from kimera.missions._verify_compare import numbers_in
-from kimera.missions._verify_files import Shelf
-from kimera.missions._verify_numbers import Rerun, Tables, check_number, rerun
-from kimera.missions._verify_results import (
+from kimera.missions.contracts import Computation, Finding, MissionOutcomePackage, NumberClaim, Source, TextClaim
+from kimera.missions.verify._bundle import open_bundle
+from kimera.missions.verify._compare import numbers_in
+from kimera.missions.verify._files import Shelf
+from kimera.missions.verify._numbers import Rerun, Tables, check_number, rerun
+from kimera.missions.verify._results import (
     ClaimCheck,
     ComputationCheck,
     Row,
@@ -28,8 +29,7 @@ from kimera.missions._verify_results import (
     Verification,
     render_table,
 )
-from kimera.missions._verify_texts import Texts, check_text
-from kimera.missions.contracts import Computation, Finding, MissionOutcomePackage, NumberClaim, Source, TextClaim
+from kimera.missions.verify._texts import Texts, check_text
 from kimera.sandbox import Limits, Session
 from kimera.storage.blobs import Blobs
 

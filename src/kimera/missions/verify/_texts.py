@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from kimera.errors import KimeraError
 from kimera.knowledge import read_text_again
 from kimera.knowledge.contracts import Source, Span
-from kimera.missions._verify_compare import numbers_in
-from kimera.missions._verify_results import ClaimCheck, ClaimStatus
 from kimera.missions.contracts import TextClaim
+from kimera.missions.verify._compare import numbers_in
+from kimera.missions.verify._results import ClaimCheck, ClaimStatus
 from kimera.storage.blobs import canonical_json, sha256_hex
 
 if TYPE_CHECKING:
-    from kimera.missions._verify_files import Shelf
+    from kimera.missions.verify._files import Shelf
 
 __all__ = ["Texts", "check_text"]
 

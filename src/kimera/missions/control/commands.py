@@ -12,13 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from kimera.errors import ConflictError, NotFoundError, StorageError, ValidationError
-from kimera.missions._ahead import Ahead
-from kimera.missions._reports import end_cancelled
-from kimera.missions._worker import Worker, working
-from kimera.missions.budget import ledger
 from kimera.missions.contracts import MissionOptions, MissionOutcomePackage, TrackName
-from kimera.missions.home import Home, HomeLock, open_home
-from kimera.missions.playbook import FuseRequest, IngestRequest, Playbook, register_playbook
+from kimera.missions.control._ahead import Ahead
+from kimera.missions.control._reports import end_cancelled
+from kimera.missions.control._worker import Worker, working
+from kimera.missions.control.budget import ledger
+from kimera.missions.control.home import Home, HomeLock, open_home
+from kimera.missions.control.playbook import FuseRequest, IngestRequest, Playbook, register_playbook
 from kimera.storage.attempts import Attempt, DeadLetter, Version, new_attempt
 from kimera.storage.blobs import canonical_json
 from kimera.storage.fold import MissionRow

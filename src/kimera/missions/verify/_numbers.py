@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from kimera.errors import KimeraError, MissionCancelled
 from kimera.knowledge import read_table_again
 from kimera.knowledge.contracts import Library, Source
-from kimera.missions._verify_compare import (
+from kimera.missions.contracts import Computation, ComputationInput, MissionOutcomePackage, NumberClaim, computation_id
+from kimera.missions.verify._compare import (
     RELATIVE,
     Written,
     agrees,
@@ -23,12 +24,11 @@ from kimera.missions._verify_compare import (
     numbers_in,
     values_in,
 )
-from kimera.missions._verify_results import ClaimCheck, ClaimStatus, ComputationCheck
-from kimera.missions.contracts import Computation, ComputationInput, MissionOutcomePackage, NumberClaim, computation_id
+from kimera.missions.verify._results import ClaimCheck, ClaimStatus, ComputationCheck
 from kimera.storage.blobs import Blobs
 
 if TYPE_CHECKING:
-    from kimera.missions._verify_files import Shelf
+    from kimera.missions.verify._files import Shelf
     from kimera.sandbox import Level, Session
 
 __all__ = ["Rerun", "Tables", "check_number", "rerun"]

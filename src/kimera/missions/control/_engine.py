@@ -15,8 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, Serializer, SetWorkflowID
 
-from kimera.missions import _records
-from kimera.missions._workflow import mission_workflow
+from kimera.missions.control import _records
+from kimera.missions.control._workflow import mission_workflow
 from kimera.storage.database import engine_for, storage_errors
 
 __all__ = ["APPLICATION_VERSION", "QUEUE", "Engine", "workflow_id"]

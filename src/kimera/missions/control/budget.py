@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Literal
 
 from kimera.llm.spend import SpendLedger
-from kimera.missions.home import Home
+from kimera.missions.control.home import Home
 from kimera.storage.spend import SpendRows
 
 __all__ = ["FUSION_SHARE", "Pressure", "ledger", "pressure"]

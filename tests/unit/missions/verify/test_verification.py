@@ -395,7 +395,7 @@ def test_something_that_is_no_report_is_refused_with_advice(tmp_path: Path, data
 
 def test_a_strangers_code_is_refused_below_the_minimum(case: Case, tmp_path: Path) -> None:
     """Promise: code from a file runs only isolated, or when a person allows it; what ran here at none may again."""
-    from kimera.missions.verify import _may_run
+    from kimera.missions.verify.verification import _may_run
 
     ours = case.outcome.computations[0].model_copy(update={"sandbox_level": "none"})
     isolated = ours.model_copy(update={"sandbox_level": "reduced"})

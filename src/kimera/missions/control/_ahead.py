@@ -13,8 +13,8 @@ from pathlib import Path
 
 from kimera.clock import Clock
 from kimera.knowledge.contracts import Library
-from kimera.missions.home import Home
-from kimera.missions.playbook import IngestRequest, find_playbook
+from kimera.missions.control.home import Home
+from kimera.missions.control.playbook import IngestRequest, find_playbook
 from kimera.storage.missions import Entry
 from kimera.telemetry.events import coerce
 

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from kimera.errors import ConflictError, KimeraError
 from kimera.knowledge.contracts import Library
-from kimera.missions._ahead import Ahead
-from kimera.missions.home import Home
+from kimera.missions.control._ahead import Ahead
+from kimera.missions.control.home import Home
 
 __all__ = ["Floor", "Interrupted", "floor", "take_floor"]
 

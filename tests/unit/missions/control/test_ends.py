@@ -17,8 +17,8 @@ from tests.databases import database_url
 
 from kimera.errors import ConflictError, HomeBusy, KimeraError, StorageFull, ValidationError
 from kimera.missions import control
-from kimera.missions._steps import CRASH_LIMIT
 from kimera.missions.contracts import MissionOptions
+from kimera.missions.control._steps import CRASH_LIMIT
 from kimera.settings import Settings
 from kimera.storage.fold import fold
 from kimera.storage.missions import Entry

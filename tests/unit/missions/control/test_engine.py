@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kimera.errors import ConflictError, HomeBusy, KimeraError, StorageFull
-from kimera.missions import _records, control
+from kimera.missions import control
 from kimera.missions.contracts import Cost
+from kimera.missions.control import _records
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def run(home: control.Home, folder: Path) -> str:
@@ -49,7 +50,7 @@ def test_rule_1_the_engines_sqlite_file_is_in_wal_mode(home: control.Home, folde
 
 def test_rules_2_3_4_slot_version_and_serializer_are_ours(home: control.Home, folder: Path) -> None:
     """Promise: every workflow carries our slot, our version and our serializer; nothing is pickled."""
-    from kimera.missions._engine import APPLICATION_VERSION
+    from kimera.missions.control._engine import APPLICATION_VERSION
 
     run(home, folder)
     columns = "executor_id, application_version, serialization"
@@ -70,7 +71,7 @@ def test_rule_5_the_private_recovery_is_still_there() -> None:
 
 def test_rule_6_workflow_bodies_are_deterministic() -> None:
     """Promise: a workflow body names no clock, random, environment, settings or home."""
-    source = ast.parse((ROOT / "src/kimera/missions/_workflow.py").read_text())
+    source = ast.parse((ROOT / "src/kimera/missions/control/_workflow.py").read_text())
     banned = {"time", "datetime", "random", "uuid", "os", "settings", "home", "clock", "floor"}
     bodies = [node for node in source.body if isinstance(node, ast.AsyncFunctionDef) and node.decorator_list]
     used = {name.id for body in bodies for name in ast.walk(body) if isinstance(name, ast.Name)}
@@ -92,9 +93,9 @@ def test_rule_7_phases_run_in_bounded_threads_not_on_the_loop(home: control.Home
 
 def test_rule_8_retries_and_polling_are_set(home: control.Home, folder: Path) -> None:
     """Promise: the engine's own dead-letter limit stands above ours, and queues are polled ten times a second."""
-    from kimera.missions import _engine
-    from kimera.missions._steps import CRASH_LIMIT
-    from kimera.missions._workflow import mission_workflow
+    from kimera.missions.control import _engine
+    from kimera.missions.control._steps import CRASH_LIMIT
+    from kimera.missions.control._workflow import mission_workflow
 
     assert mission_workflow is not None
     assert 3 == CRASH_LIMIT

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from kimera.missions._verify_compare import agrees, around, at_path, first_difference, numbers_in, same_value, values_in
+from kimera.missions.verify._compare import agrees, around, at_path, first_difference, numbers_in, same_value, values_in
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e12, max_value=1e12)
 VALUES = st.recursive(

@@ -8,8 +8,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from kimera.knowledge.contracts import Degraded
-from kimera.missions._floor import Floor
-from kimera.missions._steps import (
+from kimera.missions.contracts import (
+    AnalyticalReportPackage,
+    MissionOutcomePackage,
+    Package,
+    ResearchEvidencePackage,
+    TrackStatus,
+    fingerprint,
+)
+from kimera.missions.control._floor import Floor
+from kimera.missions.control._steps import (
     CANCELLED,
     CRASH_LIMIT,
     PACKAGE,
@@ -25,16 +33,8 @@ from kimera.missions._steps import (
     phase_names,
     track_name,
 )
-from kimera.missions.contracts import (
-    AnalyticalReportPackage,
-    MissionOutcomePackage,
-    Package,
-    ResearchEvidencePackage,
-    TrackStatus,
-    fingerprint,
-)
-from kimera.missions.home import Home
-from kimera.missions.playbook import FuseRequest
+from kimera.missions.control.home import Home
+from kimera.missions.control.playbook import FuseRequest
 from kimera.storage.attempts import Attempt, Failure, Version
 from kimera.storage.missions import Entry
 
