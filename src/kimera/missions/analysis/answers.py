@@ -10,7 +10,7 @@ from kimera.missions.analysis.execution import compute
 from kimera.missions.analysis.naming import in_words
 from kimera.missions.analysis.plan import Condition, Measure, Output, Plan, Refusal
 from kimera.missions.analysis.question.tables import TableView
-from kimera.missions.analysis.statements import say_correlation, say_output, scope_of, unit_of
+from kimera.missions.analysis.statements import say_correlation, say_extreme, say_output, scope_of, unit_of
 from kimera.missions.analysis.templates.code import key_of, narrowed, write_code
 from kimera.missions.contracts import About, Computation, NumberClaim
 from kimera.missions.track import TrackContext
@@ -71,7 +71,22 @@ def answer(
             claims.append(_claim(context, plan, output, made, value, path, role))
     if any(output.slot for output in plan.outputs):
         return claims, refused
-    return _top(_with_p(plan, claims, context), plan), refused
+    return _top(_with_value(plan, _with_p(plan, claims, context), context), plan), refused
+
+
+def _with_value(plan: Plan, claims: list[NumberClaim], context: TrackContext) -> list[NumberClaim]:
+    """Say which group is highest together with its value; the value alone is context."""
+    by_measure = {claim.about.attribute: claim for claim in claims}
+    units, table = _units(context, plan.table), in_words(context.library.table(plan.table).title)
+    changed: dict[str, NumberClaim] = {}
+    for measure in (m for output in plan.outputs for m in output.measures if m.kind == "extreme_group"):
+        group = by_measure.get(measure.text())
+        value = by_measure.get(measure.model_copy(update={"kind": "extreme_value"}).text())
+        if group is not None and value is not None:
+            said = say_extreme(measure, str(group.value), value.value, units, table)
+            changed[group.id] = group.model_copy(update={"statement": said})
+            changed[value.id] = value.model_copy(update={"role": "context"})
+    return [changed.get(claim.id, claim) for claim in claims]
 
 
 def _with_p(plan: Plan, claims: list[NumberClaim], context: TrackContext) -> list[NumberClaim]:

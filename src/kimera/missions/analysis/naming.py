@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 from kimera.knowledge.units import split_unit
 from kimera.missions.analysis.plan import Condition
@@ -17,7 +18,7 @@ DIGITS = 4  # of a computed mean or slope: more than that is noise in nearly all
 
 def in_words(name: str) -> str:
     """Return a header as words, without its unit and without a capital that only begins it."""
-    words = " ".join(split_unit(name)[0].replace("_", " ").split()) or name
+    words = " ".join(re.sub(r"_+(?!\d)", " ", split_unit(name)[0]).split()) or name  # delta_15n stays one name
     first = words.split()[0]
     plain = len(first) > 1 and first[1:].islower()
     return words[0].lower() + words[1:] if plain else words
@@ -64,7 +65,7 @@ def start_sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def rows_in_words(conditions: Iterable[Condition], units: dict[str, str]) -> str:
+def rows_in_words(conditions: Iterable[Condition], units: Mapping[str, str]) -> str:
     """Return which rows are meant: ``species Gentoo and sex female``, ``body mass above 4,000 g``."""
     return listed([_condition(c, units) for c in conditions])
 
@@ -72,7 +73,7 @@ def rows_in_words(conditions: Iterable[Condition], units: dict[str, str]) -> str
 _COMPARED = {">": "above", "<": "below", ">=": "at least", "<=": "at most", "!=": "other than", "contains": "with"}
 
 
-def _condition(condition: Condition, units: dict[str, str]) -> str:
+def _condition(condition: Condition, units: Mapping[str, str]) -> str:
     subject = in_words(condition.column)
     if condition.part:
         subject = f"{condition.part} of {subject}"

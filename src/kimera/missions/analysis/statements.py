@@ -16,7 +16,7 @@ from kimera.missions.analysis.naming import (
 from kimera.missions.analysis.plan import Condition, Measure, Output
 from kimera.missions.fusion.wording import p_text
 
-__all__ = ["TEST_NAMES", "say_correlation", "say_number", "say_output", "scope_of", "unit_of"]
+__all__ = ["TEST_NAMES", "say_correlation", "say_extreme", "say_number", "say_output", "scope_of", "unit_of"]
 
 LEVEL = 0.05
 
@@ -108,7 +108,8 @@ def _subject(measure: Measure) -> str:
     if kind in {"r", "r_p"} or kind.startswith(("normality", "groups_", "model_", "outlier_")):
         return _tested(measure)
     if kind == "extreme_value":
-        return _subject(measure.model_copy(update={"kind": "extreme_group"})).replace(" with the", "'s value, the", 1)
+        edge = _subject(measure.model_copy(update={"kind": "extreme_group"}))
+        return f"{columns} of the {edge}"
     if kind == "extreme_group":
         edge = "lowest" if measure.options.get("low") else "highest"
         statistic = str(measure.options.get("statistic")).replace("value", "").strip()
@@ -156,12 +157,17 @@ def say_output(
     if output.rules:
         return _ruled(output, value, n, why, table)
     measure = output.measures[0]
-    where = rows_in_words(measure.where, dict(units))
+    where = rows_in_words(measure.where, units)
     rows = f" (n = {n:,})" if n else ""
     if measure.kind in {"rows", "count"} and not measure.columns and isinstance(value, int):
         return (
             f"{say_number(value)} rows of {table} have {where}." if where else f"{table} has {say_number(value)} rows."
         )
+    if measure.kind == "share" and not measure.columns and where and isinstance(value, int | float):
+        shown = f"{say_rounded(value)} %" if output.percent or value > 1 else say_rounded(100 * value) + " %"
+        part = [c for c in measure.where if c.text() == measure.options.get("part")] or list(measure.where)
+        rest = rows_in_words([c for c in measure.where if c not in part], units)
+        return f"{shown} of the rows of {table}{f' with {rest}' if rest else ''} have {rows_in_words(part, units)}."
     subject = listed([_subject(m) for m in output.measures])
     said = _say(measure, value, units, rounded=output.slot is None)
     return start_sentence(f"the {subject} is {said}{f' for {where}' if where else ''} in {table}{rows}.")
@@ -181,7 +187,7 @@ def _say(measure: Measure, value: object, units: Mapping[str, str], *, rounded: 
 def say_correlation(measure: Measure, r: float, p: float, n: int | None, units: Mapping[str, str], table: str) -> str:
     """Return the sentence that says whether and how two columns go together."""
     a, b = (in_words(name) for name in measure.columns[:2])
-    where = rows_in_words(measure.where, dict(units))
+    where = rows_in_words(measure.where, units)
     test = TEST_NAMES.get(str(measure.options.get("test")), "Pearson")
     way = (
         f"{a} {'rises' if r > 0 else 'falls'} with {b}" if p < LEVEL else f"there is no clear link between {a} and {b}"
@@ -190,6 +196,19 @@ def say_correlation(measure: Measure, r: float, p: float, n: int | None, units: 
     return start_sentence(
         f"{way}{f' for {where}' if where else ''} in {table} ({test} correlation {r:.2f}{rows}, {say_p(p)})."
     )
+
+
+def say_extreme(measure: Measure, group: str, value: object, units: Mapping[str, str], table: str) -> str:
+    """Return the sentence that says which group is highest or lowest, and its value."""
+    statistic = str(measure.options.get("statistic")).replace("value", "")
+    exact = statistic not in {"mean", "std"} or not isinstance(value, int | float)
+    unit = units.get(measure.columns[0])
+    said = say_exact(value, unit) if exact else say_rounded(float(str(value)), unit)
+    edge = "lowest" if measure.options.get("low") else "highest"
+    where = rows_in_words(measure.where, units)
+    what = " ".join(filter(None, (edge, statistic, _columns(measure))))
+    by = in_words(measure.by or "group")
+    return start_sentence(f"the {by} with the {what}{f' for {where}' if where else ''} in {table} is {group}: {said}.")
 
 
 def _ruled(output: Output, value: object, n: int | None, why: Mapping[str, float], table: str) -> str:

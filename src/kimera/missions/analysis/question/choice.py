@@ -24,8 +24,10 @@ def choose_table(body: str, tables: Sequence[TableView], *, named: bool) -> Tabl
     """
     if not tables:
         return None
-    taken = {table.name: _taken_up(body, table) for table in tables}
-    said = {table.name: _is_named(body, table) for table in tables}
+    # "trees" says what the rows are, so that a column Trees of a summary is not what is asked for
+    rows = {stem(part) for table in tables if not _is_summary(table) for part in split_name(table.name)}
+    taken = {table.name: _taken_up(body, table) - rows for table in tables}
+    said = {table.name: _is_named(body, table, taken[table.name]) for table in tables}
     best = min(
         tables,
         key=lambda t: (-len(taken[t.name]), not said[t.name], _is_summary(t), t.rows < MANY_ROWS, -t.rows, t.name),
@@ -62,8 +64,9 @@ def _says(sentence: str, value: str) -> bool:
     return len(value) > 2 and bool(stems) and stems <= {word.stem for word in words(sentence)}
 
 
-def _is_named(body: str, table: TableView) -> bool:
-    spoken = {word.stem for word in words(body.replace("_", " "))}
+def _is_named(body: str, table: TableView, columns: frozenset[str] = frozenset()) -> bool:
+    """Say whether the text names the table by words that name none of its columns."""
+    spoken = {word.stem for word in words(body.replace("_", " "))} - columns
     return any(
         bool(parts) and {stem(part) for part in parts} <= spoken
         for parts in (split_name(table.name), [w.text for w in words(table.title)])
@@ -79,7 +82,11 @@ def refuse_unused(plan: Plan, body: str, tables: Sequence[TableView]) -> Plan:
     chosen = next((table for table in tables if table.name == plan.table), None)
     if chosen is None or not plan.outputs:
         return plan
-    reason = _unused_value(plan, body, chosen, tables) or _unused_column(plan, body, chosen)
+    reason = (
+        _unused_value(plan, body, chosen, tables)
+        or _unused_column(plan, body, chosen)
+        or _unknown_kind(plan, body, chosen)
+    )
     if reason is None:
         return plan
     return plan.model_copy(update={"outputs": (), "refused": (*plan.refused, Refusal(slot=None, reason=reason))})
@@ -118,6 +125,39 @@ def _unused_column(plan: Plan, body: str, chosen: TableView) -> str | None:
         if mention.score >= 0.9 and not mention.entity and not own:
             return f"which rows “{body[mention.start : mention.end]}” means was not understood"
     return None
+
+
+def _unknown_kind(plan: Plan, body: str, chosen: TableView) -> str | None:
+    """A word before the name of the rows must be known: ``green penguins`` are not all penguins."""
+    rows = {stem(part) for part in split_name(chosen.name)}
+    known = {stem(str(value)) for used in _used_values(plan) for value in str(used).split()}
+    tokens = words(body)
+    for first, word, noun in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        linked = find_columns(word.text, chosen) or word.stem in known or word.stem in rows
+        if noun.stem in rows and first.text.lower() in _BEFORE and word.text.lower() not in _PLAIN and not linked:
+            return f"which rows “{word.text} {noun.text}” means was not understood"
+    return None
+
+
+_BEFORE = frozenset({"of", "many", "for", "among", "in", "do", "are", "the"})
+_PLAIN = frozenset(
+    {
+        "the",
+        "all",
+        "these",
+        "those",
+        "every",
+        "each",
+        "any",
+        "our",
+        "different",
+        "individual",
+        "single",
+        "this",
+        "table",
+    }
+    | {"average", "mean", "total", "other", "recorded", "measured", "listed", "known", "unique", "distinct", "a", "an"}
+)
 
 
 def _counts_all(output: Output) -> bool:

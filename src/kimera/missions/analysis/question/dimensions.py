@@ -21,6 +21,7 @@ _OF_A_PART = {
     "deeper": ("higher", "depth"),
     "wider": ("higher", "width"),
 }
+_SIZED = re.compile(rf"\b({'|'.join(_OF_A_PART)})\s+(\w+)\b", re.IGNORECASE)
 _OF_THE_WHOLE = (
     (r"\b(?:is|are|was|were)\s+(?:the\s+)?heaviest\b", "has the highest {}", ("mass", "weight")),
     (r"\b(?:is|are|was|were)\s+(?:the\s+)?lightest\b", "has the lowest {}", ("mass", "weight")),
@@ -44,10 +45,7 @@ _COUNTED = {"two": 2, "three": 3, "four": 4, "five": 5, "ten": 10}
 def spell_out(text: str, tables: Sequence[TableView]) -> str:
     """Return the question with words of size replaced by the column they stand for, where exactly one fits."""
     names = {tuple(split_name(c.name)) for table in tables for c in table.columns if c.numeric}
-    for word, (edge, noun) in _OF_A_PART.items():
-        text = re.sub(
-            rf"\b{word}\s+(\w+)\b", lambda m, e=edge, n=noun: _part(m, e, n, names), text, flags=re.IGNORECASE
-        )
+    text = _SIZED.sub(lambda match: _part(match, names), text)
     for pattern, said, nouns in _OF_THE_WHOLE:
         column = _only(names, nouns)
         if column and re.search(pattern, text, re.IGNORECASE) and column not in text:
@@ -55,9 +53,9 @@ def spell_out(text: str, tables: Sequence[TableView]) -> str:
     return text
 
 
-def _part(match: re.Match[str], edge: str, noun: str, names: Iterable[tuple[str, ...]]) -> str:
+def _part(match: re.Match[str], names: Iterable[tuple[str, ...]]) -> str:
     """Return ``longest flippers`` as ``highest flipper length`` if a column has both words."""
-    word = match[1].lower()
+    (edge, noun), word = _OF_A_PART[match[1].lower()], match[2].lower()
     fits = any(noun in parts and stem(word) in {stem(part) for part in parts} for parts in names)
     singular = next((p for parts in sorted(names) for p in parts if stem(p) == stem(word)), word)
     return f"{edge} {singular} {noun}" if fits and word != noun else match[0]
@@ -80,7 +78,5 @@ def read_top(text: str) -> tuple[str, int, bool] | None:
     if match is None:
         return None
     most = _COUNTED.get(match["most"].lower()) or int(match["most"])
-    low = match["edge"].lower() in {"bottom", "last"} or bool(
-        re.search(r"\b(?:lowest|smallest)\b", match[0], re.IGNORECASE)
-    )
+    low = re.search(r"\b(?:bottom|last|lowest|smallest)\b", match[0], re.IGNORECASE) is not None
     return f"What is the {match['value'].strip()} per {match['group'].strip()}?", most, low

@@ -38,7 +38,19 @@ def _read_plain(text: str, tables: Sequence[TableView]) -> Plan | None:
     plan = _read(asked, choose_table(asked.body, tables, named=False))
     if plan is None:
         return None
-    return refuse_unused(_keep_top(plan, top[1], top[2]) if top else plan, asked.body, tables)
+    plan = _keep_top(plan, top[1], top[2]) if top else _with_values(plan)
+    return refuse_unused(plan, asked.body, tables)
+
+
+def _with_values(plan: Plan) -> Plan:
+    """Ask, beside which group is highest, for its value."""
+    outputs = list(plan.outputs)
+    for output in plan.outputs:
+        edge = output.measures[0] if len(output.measures) == 1 else None
+        if edge is not None and edge.kind == "extreme_group" and edge.columns:
+            value = edge.model_copy(update={"kind": "extreme_value"})
+            outputs.append(output.model_copy(update={"measures": (value,)}))
+    return plan.model_copy(update={"outputs": tuple(outputs)})
 
 
 def _keep_top(plan: Plan, most: int, low: bool) -> Plan:

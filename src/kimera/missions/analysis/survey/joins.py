@@ -97,16 +97,18 @@ def put_together(
     def quoted(text: str) -> str:
         return '"' + text.replace('"', '""') + '"'
 
-    # names cannot be bound as parameters; they are quoted
+    def ask(statement: str) -> Any:
+        # names cannot be bound as parameters; they are quoted
+        return db.execute(statement).fetchone()
+
     one, two, a, b = quoted(left), quoted(right), quoted(left_key), quoted(right_key)
-    rows = db.execute(f"SELECT count(*) FROM {one}").fetchone()[0]
-    keys, unique = db.execute(f"SELECT count({b}), count(DISTINCT {b}) FROM {two}").fetchone()
+    keys, unique = ask(f"SELECT count({b}), count(DISTINCT {b}) FROM {two}")
     if keys != unique:
         raise ValueError(f"{right_key} is not unique in {right}; the join would multiply rows")
     columns = "".join(f", r.{quoted(column)}" for column in added)
     condition = f"CAST(l.{a} AS VARCHAR) = CAST(r.{b} AS VARCHAR)"
-    db.execute(f"CREATE TABLE {quoted(name)} AS SELECT l.*{columns} FROM {one} l JOIN {two} r ON {condition}")
-    matched = db.execute(f"SELECT count(*) FROM {quoted(name)}").fetchone()[0]
+    ask(f"CREATE TABLE {quoted(name)} AS SELECT l.*{columns} FROM {one} l JOIN {two} r ON {condition}")
+    rows, matched = ask(f"SELECT (SELECT count(*) FROM {one}), (SELECT count(*) FROM {quoted(name)})")
     return {"left": rows, "right": keys, "matched": matched}
 
 

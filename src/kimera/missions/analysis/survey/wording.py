@@ -78,7 +78,7 @@ def _trend(item: Mapping[str, Any], units: Mapping[str, str]) -> str:
     a, b = (in_words(name) for name in item["columns"])
     way = "rises" if item["tau"] > 0 else "falls"
     step = "year" if item["columns"][1].lower() in {"year", "yr"} else "day"
-    tested = f"Mann-Kendall tau = {item['tau']:.2f} over {item['n']:,} times, {_p(item)})"
+    tested = f"Mann-Kendall tau = {item['tau']:.2f}, n = {item['n']:,} times, {_p(item)})"
     if adjusted_p(item) >= LEVEL:
         return f"{a} shows no clear trend over {b} ({tested}"
     slope = say_rounded(abs(item["slope"]), units.get(item["columns"][0]))
