@@ -319,6 +319,8 @@ def _chooses(text: str, item: Item, column: ColumnView) -> bool:
         return True
     if counted and re.search(r"\b(?:are|is|were|was)\s+(?:not\s+)?$", before, re.IGNORECASE):
         return re.match(r"\s*(?:[?.,]|and\b|$)", after) is not None
+    if counted and re.search(r"\b(?:have|has|had|with)\s+(?:an?\s+|the\s+)?$", before, re.IGNORECASE):
+        return True
     plural = item.text.endswith("s") and not column.name.lower().endswith("s")
     return plural and not re.match(r"\W*(?:column|feature)", after)
 
