@@ -91,7 +91,7 @@ def _which(context: Context) -> str | None:
     for sentence, end in context.with_words(r"\b(?:which|what)\s+(?=\w)"):
         for mention in find_columns(sentence, context.table):
             column = context.column(mention.column)
-            if mention.start - end <= 8 and (column.role != "number" or column.unique <= 12):
+            if 0 <= mention.start - end <= 8 and (column.role != "number" or column.unique <= 12):
                 return mention.column
     return None
 
@@ -327,6 +327,7 @@ def _name_fits(slot: Slot, column: str, context: Context) -> None:
     rows = [c for c in (*slot_conditions(slot, context), *context.filters)]
     parts |= {w for c in rows for w in (*split_name(c.column), *re.findall(r"\w+", str(c.value).lower()))}
     body = {w.stem for w in words(context.text) if w.text[0].islower()}
+    body |= {stem(w) for w in re.findall(r"(\w+)\s*\(\s*\w+\W+\d", context.text)}  # June (month 6)
     left = [
         w
         for w in slot.tokens
@@ -336,7 +337,7 @@ def _name_fits(slot: Slot, column: str, context: Context) -> None:
         and not w.isdigit()
         and stem(w) not in body
     ]
-    if left:
+    if left and context.introduced(" ".join(left)) != [column]:
         raise Unanswerable(f"what “{' '.join(left)}” in {slot.name} means was not understood")
 
 

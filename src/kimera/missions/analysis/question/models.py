@@ -19,7 +19,8 @@ _OTHER_MODELS = re.compile(
     re.IGNORECASE,
 )
 _TARGET = re.compile(
-    r"\b(?:predict(?:s|ing|ion of)?|forecast(?:ing)?|estimat(?:e|ing)|explain(?:ing)?|to model|regress(?:ing|ion of)?(?= \S+ on\b))"
+    r"\b(?:predict(?:s|ing|ion of)?|forecast(?:ing)?|estimat(?:e|ing)|explain(?:ing)?|to model|"
+    r"regress(?:ing|ion of)?(?= \S+ on\b))"
     r"\s+(?:the\s+)?|\b(?:target|"
     r"dependent|response|output) (?:or target )?variables?\b",
     re.IGNORECASE,
@@ -40,6 +41,8 @@ def read_model(kind: str, slot: Slot, context: Context) -> Measure:
     if not context.says(r"\bregression|\blinear\b|\bLinearRegression"):
         raise Unanswerable("the question names no model that was recognised")
     target, features = _variables(context)
+    # ``of A on B and C`` with C a yes/no column: a variable of the model chooses no rows
+    context.filters = tuple(c for c in context.filters if c.op != "=" or c.column not in {target, *features})
     if logistic != (kind == "accuracy"):
         raise Unanswerable(f"{kind} is not a score of this model")
     _encode_words(features, context)
@@ -77,7 +80,12 @@ def _encode_words(features: tuple[str, ...], context: Context) -> None:
 
 def _split(context: Context) -> dict[str, float | None]:
     """Return the share of rows kept for testing and the seed; no split means the model sees every row."""
-    text = context.text
+    text = re.sub(
+        r"\b(?:no|without (?:an?|any)?|(?:do|does|is) not|don't)\s*(?:train\w*[- /](?:and )?test\w*[- ])?split\w*",
+        "",
+        context.text,
+        flags=re.IGNORECASE,
+    )
     if not re.search(
         r"\bsplit|\btest(?:ing)? set|\btrain(?:ing)?[ -](?:and )?test|\btesting sets?\b", text, re.IGNORECASE
     ):
