@@ -1,0 +1,1 @@
+"""Policies that keep one slow or broken dependency from dragging down the rest."""

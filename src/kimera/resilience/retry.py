@@ -1,0 +1,389 @@
+"""Try again, but only what may help, never for ever, and never past a deadline."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from kimera.clock import Clock
+from kimera.errors import (
+    BreakerIsolated,
+    ConfigurationError,
+    DeadlineExceeded,
+    is_recoverable,
+    retry_after_of,
+)
+from kimera.resilience.pipeline import (
+    SYSTEM_CLOCK,
+    Hook,
+    Policy,
+    RetryGivenUp,
+    RetryScheduled,
+    Switch,
+    attempt_counter,
+    awaits,
+)
+from kimera.resilience.timeout import Timeout, remaining
+
+__all__ = ["Attempt", "Retry", "RetryBudget", "RetryStats"]
+
+Condition = type[BaseException] | tuple[type[BaseException], ...] | Callable[[Exception], bool | float]
+_FINAL = (DeadlineExceeded, BreakerIsolated)
+
+
+class RetryBudget:
+    """A shared allowance: every first attempt adds ``per_call`` up to ``capacity``, every retry takes 1."""
+
+    def __init__(self, capacity: float = 10.0, per_call: float = 0.1) -> None:
+        if capacity < 1 or not 0 <= per_call <= capacity:
+            raise ConfigurationError("RetryBudget takes capacity >= 1 and 0 <= per_call <= capacity.", "budget")
+        self.capacity, self.per_call = capacity, per_call
+        self._level = float(capacity)
+        self._lock = threading.Lock()
+
+    def deposit(self) -> None:
+        """Count one first attempt."""
+        with self._lock:
+            self._level = min(self.capacity, self._level + self.per_call)
+
+    def take(self) -> bool:
+        """Take one retry out of the allowance; False when less than one is left."""
+        with self._lock:
+            if self._level < 1:
+                return False
+            self._level -= 1
+            return True
+
+    @property
+    def level(self) -> float:
+        """Return what is left."""
+        return self._level
+
+
+@dataclass(frozen=True, slots=True)
+class RetryStats:
+    """Retries made and calls given up."""
+
+    retries: int
+    given_up: int
+
+
+class Retry(Policy):
+    """Repeat a failed call. ``attempts`` counts the first; None needs ``total`` (seconds from the first attempt).
+
+    ``on`` is an exception class, a tuple, or a predicate that may return the delay as a number. Only `Exception` is
+    looked at: cancellation ends everything at once. After the last attempt the original exception rises. Delay after
+    failure n: min(max_delay, initial * factor**(n-1)), times chance with ``full`` jitter; an error's retry-after is
+    waited for in full, or given up on when longer than ``max_retry_after``.
+    """
+
+    kind = "retry"
+
+    def __init__(
+        self,
+        attempts: int | None = 3,
+        *,
+        on: Condition = is_recoverable,
+        give_up_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+        initial: float = 0.1,
+        factor: float = 2.0,
+        max_delay: float = 60.0,
+        jitter: Literal["none", "full", "decorrelated"] = "full",
+        total: float | None = None,
+        budget: RetryBudget | None = None,
+        max_retry_after: float = 300.0,
+        name: str | None = None,
+        clock: Clock | None = None,
+        rng: Callable[[], float] | None = None,
+        on_event: Hook | None = None,
+    ) -> None:
+        super().__init__(name, clock, on_event)
+        _check(attempts, total, initial, factor, max_delay, jitter, max_retry_after)
+        self.attempts, self.total, self.budget = attempts, total, budget
+        self.initial, self.factor, self.max_delay, self.jitter = initial, factor, max_delay, jitter
+        self.max_retry_after = max_retry_after
+        self._on, self._named_classes = on, _classes(on)
+        self._give_up_on = give_up_on
+        self._rng = rng or random.random
+        self._lock = threading.Lock()
+        self._retries = self._given_up = 0
+
+    @classmethod
+    def transient(cls, **options: Any) -> Self:
+        """Return the rule for 408, 429 and 500-504: 3 attempts, first delay 1 s, at most 60 s."""
+        return cls(3, **{"initial": 1.0, "max_delay": 60.0, **options})
+
+    def stats(self) -> RetryStats:
+        """Return how often was retried and given up."""
+        return RetryStats(self._retries, self._given_up)
+
+    def bind_async(self, fn: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """Return ``fn`` repeated by this rule."""
+        if self.total is not None or self.budget is not None:
+            return self._bind_general(fn)
+
+        async def retrying(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await fn(*args, **kwargs)
+            except Exception as error:
+                if Switch.off:
+                    raise
+                course = _Course(self, None)
+                delay = course.delay_or_raise(error)
+            await self._clock.sleep(delay)
+            return await _go_on(course, fn, args, kwargs)
+
+        return retrying
+
+    def _bind_general(self, fn: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def run(args: tuple[Any, ...], kwargs: dict[str, Any], course: _Course) -> Any:
+            if self.budget is not None:
+                self.budget.deposit()
+            return await _go_on(course, fn, args, kwargs)
+
+        async def retrying(*args: Any, **kwargs: Any) -> Any:
+            if Switch.off:
+                return await fn(*args, **kwargs)
+            course = _Course(self, self.total)
+            if self.total is None:
+                return await run(args, kwargs, course)
+            try:
+                limit = Timeout(self.total, clock=None if self._clock is SYSTEM_CLOCK else self._clock)
+                return await limit.bind_role(run, "total")(args, kwargs, course)
+            except DeadlineExceeded as cut:
+                if course.last is None or cut is course.last:
+                    raise
+                raise cut from course.last
+
+        return retrying
+
+    def bind_sync(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the plain function ``fn`` repeated by this rule; waits with ``clock.pause``."""
+
+        def retrying(*args: Any, **kwargs: Any) -> Any:
+            if Switch.off:
+                return fn(*args, **kwargs)
+            if self.budget is not None:
+                self.budget.deposit()
+            course = _Course(self, self.total) if self.total is not None else None
+            while True:
+                try:
+                    result = fn(*args, **kwargs)
+                except Exception as error:
+                    course = course or _Course(self, self.total)
+                    delay = course.delay_or_raise(error)
+                else:
+                    if awaits(result):
+                        return self._finish(result, fn, args, kwargs, course or _Course(self, self.total))
+                    return result
+                self._clock.pause(delay)
+
+        return retrying
+
+    async def _finish(
+        self,
+        first: Awaitable[Any],
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        course: _Course,
+    ) -> Any:
+        try:
+            return await first
+        except Exception as error:
+            delay = course.delay_or_raise(error)
+        await self._clock.sleep(delay)
+
+        async def again(*inner: Any, **named: Any) -> Any:
+            result = fn(*inner, **named)
+            return await result if awaits(result) else result
+
+        return await _go_on(course, again, args, kwargs)
+
+    def __iter__(self) -> Iterator[Attempt]:
+        course = self._begin()
+        while not course.done:
+            attempt = Attempt(course)
+            yield attempt
+            if course.delay is not None:
+                self._clock.pause(course.delay)
+
+    async def __aiter__(self) -> AsyncIterator[Attempt]:
+        course = self._begin()
+        while not course.done:
+            attempt = Attempt(course)
+            yield attempt
+            if course.delay is not None:
+                await self._clock.sleep(course.delay)
+
+    def _begin(self) -> _Course:
+        if self.budget is not None:
+            self.budget.deposit()
+        return _Course(self, self.total)
+
+    def _wanted(self, error: Exception) -> tuple[bool, float | None]:
+        """Return whether to retry, and the delay when the predicate names one."""
+        if self._give_up_on and isinstance(error, self._give_up_on):
+            return False, None
+        if isinstance(error, _FINAL) and type(error) not in self._named_classes:
+            return False, None
+        if self._named_classes:
+            return isinstance(error, self._named_classes), None
+        answer = self._on(error)  # type: ignore[operator,arg-type,call-arg]
+        if isinstance(answer, bool) or not isinstance(answer, int | float):
+            return bool(answer), None
+        return True, max(0.0, float(answer))
+
+
+class _Course:
+    """One call's way through its attempts."""
+
+    __slots__ = ("delay", "done", "failures", "last", "policy", "previous", "until")
+
+    def __init__(self, policy: Retry, total: float | None) -> None:
+        self.policy = policy
+        self.failures = 0
+        self.previous = policy.initial
+        self.until = None if total is None else policy._clock.monotonic() + total
+        self.last: Exception | None = None
+        self.delay: float | None = None
+        self.done = False
+
+    def delay_or_raise(self, error: Exception) -> float:
+        """Return the seconds to wait before the next attempt, or raise ``error`` when there is none."""
+        policy = self.policy
+        self.failures += 1
+        self.last = error
+        delay = self._next_delay(error)
+        if delay is None:
+            with policy._lock:
+                policy._given_up += 1
+            policy.emit(RetryGivenUp, self.failures, error)
+            raise error
+        with policy._lock:
+            policy._retries += 1
+        counter = attempt_counter.get()
+        if counter is not None:
+            counter[0] = self.failures + 1
+        policy.emit(RetryScheduled, self.failures, delay, error)
+        return delay
+
+    def _next_delay(self, error: Exception) -> float | None:
+        policy = self.policy
+        wanted, delay = policy._wanted(error)
+        if not wanted or (policy.attempts is not None and self.failures >= policy.attempts):
+            return None
+        if delay is None:
+            delay = self._backoff()
+        asked = retry_after_of(error)
+        if asked is not None:
+            if asked > policy.max_retry_after:
+                return None
+            delay = max(delay, asked)
+        left = self._left()
+        if left is not None and delay >= left:
+            return None
+        if policy.budget is not None and not policy.budget.take():
+            return None
+        return delay
+
+    def _backoff(self) -> float:
+        policy = self.policy
+        if policy.jitter == "decorrelated":
+            spread = 3 * self.previous - policy.initial
+            self.previous = min(policy.max_delay, policy.initial + spread * policy._rng())
+            return self.previous
+        try:
+            base = min(policy.max_delay, policy.initial * policy.factor ** (self.failures - 1))
+        except OverflowError:
+            base = policy.max_delay
+        return base * policy._rng() if policy.jitter == "full" else base
+
+    def _left(self) -> float | None:
+        outer = remaining()
+        if self.until is None:
+            return outer
+        own = self.until - self.policy._clock.monotonic()
+        return own if outer is None else min(own, outer)
+
+
+async def _go_on(
+    course: _Course, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    sleep = course.policy._clock.sleep
+    while True:
+        try:
+            return await fn(*args, **kwargs)
+        except Exception as error:
+            delay = course.delay_or_raise(error)
+        await sleep(delay)
+
+
+class Attempt:
+    """One attempt of the block face: an error inside the ``with`` is swallowed when another attempt follows."""
+
+    def __init__(self, course: _Course) -> None:
+        self._course = course
+        self.number = course.failures + 1
+
+    def __enter__(self) -> Self:
+        self._course.delay = None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception) or Switch.off:
+            self._course.done = True
+            return False
+        try:
+            self._course.delay = self._course.delay_or_raise(error)
+        except Exception as final:
+            self._course.done = True
+            if final is error:
+                return False
+            raise
+        return True
+
+
+def _classes(on: Condition) -> tuple[type[BaseException], ...]:
+    if isinstance(on, type) and issubclass(on, BaseException):
+        return (on,)
+    if isinstance(on, tuple):
+        if not on or not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in on):
+            raise ConfigurationError("Retry(on=...) takes exception classes, e.g. on=(OSError, ValueError).", "on")
+        return on
+    if not callable(on):
+        raise ConfigurationError("Retry(on=...) takes an exception class, a tuple of them, or a predicate.", "on")
+    return ()
+
+
+def _check(
+    attempts: int | None,
+    total: float | None,
+    initial: float,
+    factor: float,
+    max_delay: float,
+    jitter: str,
+    max_retry_after: float,
+) -> None:
+    if attempts is None:
+        if total is None:
+            raise ConfigurationError("Retry(attempts=None) needs total=SECONDS, or it would never end.", "attempts")
+    elif isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+        raise ConfigurationError(
+            f"Retry takes attempts of 1 or more (the first one counts), not {attempts!r}.", "attempts"
+        )
+    if total is not None and not 0 < total < math.inf:
+        raise ConfigurationError(f"Retry takes total seconds above 0, not {total!r}.", "total")
+    if not 0 <= initial < math.inf or not 0 <= max_delay < math.inf or not 0 <= max_retry_after:
+        raise ConfigurationError("Retry takes delays of 0 seconds or more.", "initial")
+    if not 1 <= factor < math.inf:
+        raise ConfigurationError(f"Retry takes a factor of 1 or more, not {factor!r}.", "factor")
+    if jitter not in {"none", "full", "decorrelated"}:
+        raise ConfigurationError(f"Retry takes jitter none, full or decorrelated, not {jitter!r}.", "jitter")
