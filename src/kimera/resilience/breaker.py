@@ -354,9 +354,7 @@ class Breaker(Policy):
         self._tell(change)
 
     def _is_stale(self, permit: _Permit) -> bool:
-        return permit.generation != self._generation or (
-            permit.probe is not None and permit.probe not in self._leases
-        )
+        return permit.generation != self._generation or (permit.probe is not None and permit.probe not in self._leases)
 
     def _judge(self, failed: bool, slow: bool, now: float) -> tuple[State, State, str] | None:
         self._run = self._run + 1 if failed else 0

@@ -381,7 +381,7 @@ def _check(
         )
     if total is not None and not 0 < total < math.inf:
         raise ConfigurationError(f"Retry takes total seconds above 0, not {total!r}.", "total")
-    if not 0 <= initial < math.inf or not 0 <= max_delay < math.inf or not 0 <= max_retry_after:
+    if not 0 <= initial < math.inf or not 0 <= max_delay < math.inf or not max_retry_after >= 0:
         raise ConfigurationError("Retry takes delays of 0 seconds or more.", "initial")
     if not 1 <= factor < math.inf:
         raise ConfigurationError(f"Retry takes a factor of 1 or more, not {factor!r}.", "factor")
