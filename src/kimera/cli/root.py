@@ -13,7 +13,19 @@ from kimera.errors import KimeraError
 
 __all__ = ["COMMANDS", "kimera_command", "run"]
 
-COMMANDS: dict[str, str] = {}
+COMMANDS = {
+    "run": "kimera.cli.run:run_command",
+    "missions": "kimera.cli.missions:missions_command",
+    "show": "kimera.cli.missions:show_command",
+    "watch": "kimera.cli.missions:watch_command",
+    "cancel": "kimera.cli.missions:cancel_command",
+    "resume": "kimera.cli.missions:resume_command",
+    "retry": "kimera.cli.missions:retry_command",
+    "verify": "kimera.cli.reports:verify_command",
+    "export": "kimera.cli.reports:export_command",
+    "worker": "kimera.cli.operate:worker_command",
+    "doctor": "kimera.cli.operate:doctor_command",
+}
 
 
 class LazyGroup(click.Group):

@@ -12,7 +12,7 @@ from typing import Any
 
 from kimera.errors import NotFoundError, StorageError, StorageFull
 
-__all__ = ["Blobs", "canonical_json", "sha256_hex"]
+__all__ = ["Blobs", "canonical_json", "disk_errors", "sha256_hex"]
 
 
 def sha256_hex(data: bytes) -> str:
@@ -59,7 +59,7 @@ class Blobs:
                 digest.update(chunk)
         name = digest.hexdigest()
         target = self.path(name)
-        with _disk_errors():
+        with disk_errors():
             target.parent.mkdir(parents=True, exist_ok=True)
             source.replace(target)
         return name
@@ -83,7 +83,7 @@ class Blobs:
 
     def _write(self, name: str, data: bytes) -> None:
         target = self.path(name)
-        with _disk_errors():
+        with disk_errors():
             target.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".part-")
             try:
@@ -95,7 +95,9 @@ class Blobs:
                 raise
 
 
-class _disk_errors:  # noqa: N801 - reads as a block
+class disk_errors:  # noqa: N801 - reads as a block
+    """Turn what the disk says into `StorageFull` or `StorageError` inside a ``with`` block."""
+
     def __enter__(self) -> None:
         return None
 

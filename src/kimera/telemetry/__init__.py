@@ -1,1 +1,5 @@
-"""What happened: mission events."""
+"""What happened, as facts: mission events and their catalogue."""
+
+from kimera.telemetry.events import CATALOGUE, MissionEvent, coerce, parse
+
+__all__ = ["CATALOGUE", "MissionEvent", "coerce", "parse"]

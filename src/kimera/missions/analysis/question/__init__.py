@@ -1,0 +1,1 @@
+"""Reading what is asked: words, answer slots, columns and values, steps, measures, labels."""

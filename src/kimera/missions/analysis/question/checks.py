@@ -1,0 +1,121 @@
+"""Refusing rather than guessing: what a question says must be used up, or the slots it touches stay open."""
+
+from __future__ import annotations
+
+import re
+
+from kimera.missions.analysis.plan import Measure, Output, Refusal
+from kimera.missions.analysis.question.context import Context
+from kimera.missions.analysis.question.words import split_name, stem, words
+
+__all__ = ["refuse_unclear", "unread_demand"]
+
+_UNSUPPORTED = re.compile(
+    r"\b(?:rolling|moving average|resampl\w*|interpolat\w*|pivot\w*|cluster\w*|k-?means|pca|principal "
+    r"component|one-?hot|bootstrap\w*|"
+    r"seasonal\w*|decompos\w*|cumulative|cumsum|lagg?(?:ed)?\b|percent(?:age)? change|pct_change|growth "
+    r"rate|weighted|winsor\w*|trimmed|"
+    r"tf-?idf|sentiment|word cloud|tokeni[sz]\w*|bonferroni|tukey|post[- ]hoc|partial correlation|"
+    r"mahalanobis|isolation forest|dbscan|"
+    r"box-?cox|yeo-?johnson|fourier|autocorrelat\w*|stationar\w*|dickey|granger|haversine|smote|oversampl\w*|k-?nearest|knn)\b",
+    re.IGNORECASE,
+)
+_NEW_COLUMN = re.compile(r"\bnew (?:\w+ )?(?:feature|column|variable|attribute)\b", re.IGNORECASE)
+_ONLY = re.compile(
+    r"\bonly (?:consider|include|use|count|take|keep)|(?<!not )\bfilter(?:ed)?\b (?!or)|\bexclud\w+ "
+    r"(?!the first)|\brestrict",
+    re.IGNORECASE,
+)
+_QUOTE = re.compile(r"[\"“]([^\"“”\n]{1,60})[\"”]|(?<![A-Za-z])'([^'\n]{1,60})'(?![A-Za-z])|`([^`]{1,60})`")
+_EXAMPLES = re.compile(
+    r"e\.g\.?|\bsuch as\b|\bfor example\b|\breport\b|\bstate\b|\bconsider(?:ed)? (?:the|it|a)|\breturn\b|"
+    r"\bformat\b|\boutput\b",
+    re.IGNORECASE,
+)
+
+
+def unread_demand(context: Context, measures: list[Measure]) -> str | None:
+    """Return what the question asks for that no step took up, or None; such a demand touches every slot."""
+    unknown = _UNSUPPORTED.search(context.text)
+    if unknown:
+        return f"{unknown[0].lower()} is not among the steps that can be done here"
+    if any(step.how == "unsupported" for step in context.steps):
+        return "one of the cleaning steps asks for a method that is not available here"
+    if _NEW_COLUMN.search(context.text) and not context.derived:
+        return "how the new column is made was not understood"
+    for sentence in context.sentences:
+        demand = _unlinked_quote(sentence, context) or _unread_filter(sentence, context, measures)
+        if demand:
+            return demand
+    return None
+
+
+def _unlinked_quote(sentence: str, context: Context) -> str | None:
+    if _EXAMPLES.search(sentence):
+        return None
+    known = {stem(w) for slot in context.asked.slots for o in (*slot.options, *slot.parts) for w in split_name(o)}
+    for match in _QUOTE.finditer(sentence):
+        quoted = next(g for g in match.groups() if g).strip(" .,")
+        if re.search(r"[()]|\w\.\w", quoted):
+            continue  # the name of a function or method
+        stems = {w.stem for w in words(re.sub("_", " ", quoted))}
+        if (
+            not quoted
+            or context.mentions(quoted)
+            or stems <= known
+            or _is_value(quoted, context)
+            or quoted in context.derived
+        ):
+            continue
+        return f"“{quoted}” is no column and no value of the table"
+    return None
+
+
+def _is_value(text: str, context: Context) -> bool:
+    lower = text.lower()
+    labels = {r.label.lower() for step in context.steps for r in step.ranges} | {
+        k.lower() for step in context.steps for k in step.mapping
+    }
+    return (
+        lower in labels
+        or any(lower == v.lower() for c in context.table.columns for v in c.values)
+        or bool(re.fullmatch(r"[\d.,%\s-]+", text))
+    )
+
+
+def _unread_filter(sentence: str, context: Context, measures: list[Measure]) -> str | None:
+    """A sentence that keeps or leaves out rows must have given a condition, unless it speaks of missing values."""
+    if not _ONLY.search(sentence) or re.search(
+        r"\bmissing|\bnull|\bnan\b|\boutlier|\bnumeric|\bnon-null|\bcolumns?\b|\bempty\b", sentence, re.IGNORECASE
+    ):
+        return None
+    conditions = [*context.filters, *(c for group in context.compared.values() for g in group for c in g)]
+    conditions += [c for step in context.steps for c in step.where]
+    named = {c.column for c in conditions}
+    mentioned = {m.column for m in context.mentions(sentence)}
+    grouped = any(len(m.options) and "least_rows" in m.options for m in measures)
+    values = [str(c.value).lower() for c in conditions if c.value is not None]
+    if named & mentioned or any(v in sentence.lower() for v in values) or grouped:
+        return None
+    return "which rows are meant was not understood: " + sentence[:80]
+
+
+def refuse_unclear(outputs: list[Output], context: Context) -> tuple[list[Output], list[Refusal]]:
+    """Part the outputs into the clear ones and refusals: two slots that read the same are both unclear."""
+    demand = unread_demand(context, [m for o in outputs for m in o.measures])
+    if demand is not None:
+        return [], [Refusal(slot=o.slot, reason=demand) for o in outputs]
+    seen: dict[str, list[int]] = {}
+    for place, output in enumerate(outputs):
+        for measure in output.measures:
+            seen.setdefault(measure.model_dump_json(), []).append(place)
+    twice = {place for places in seen.values() if len(places) > 1 for place in places}
+    kept, refused = [], []
+    for place, output in enumerate(outputs):
+        if place in twice:
+            refused.append(
+                Refusal(slot=output.slot, reason="the part of the data this answer speaks of was not understood")
+            )
+        else:
+            kept.append(output)
+    return kept, refused

@@ -1,0 +1,193 @@
+"""One database behind one door: SQLite in a file or PostgreSQL, by URL.
+
+`open_database` creates the schema on first use, refuses a database from a newer version untouched, and upgrades an
+older one (Alembic is imported only then). Transactions repeat on lost connections and on lock conflicts, so what runs
+inside must be repeatable: our writes are, by derived keys.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+
+from kimera.clock import Clock, SystemClock
+from kimera.errors import NewerSchema, StorageError, StorageFull
+from kimera.storage.schema import REVISION, REVISIONS, metadata, revision_table
+
+__all__ = ["Database", "engine_for", "open_database", "storage_failure"]
+
+T = TypeVar("T")
+
+ATTEMPTS = 8
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 4.0
+
+SELECT_REVISION = sa.select(revision_table.c.version_num)
+NOW_SQLITE = sa.text("SELECT unixepoch('subsec')")
+NOW_POSTGRES = sa.text("SELECT extract(epoch FROM clock_timestamp())::float8")
+PRAGMAS = ("PRAGMA busy_timeout=30000", "PRAGMA journal_mode=WAL", "PRAGMA foreign_keys=ON")
+SYNCHRONOUS = {"NORMAL": "PRAGMA synchronous=NORMAL", "FULL": "PRAGMA synchronous=FULL"}
+SCHEMA_LOCK = sa.text("SELECT pg_advisory_xact_lock(7236154021)")
+
+
+class Database:
+    """A pool of connections and the two ways to use it: `read` and `write`, each one transaction."""
+
+    def __init__(self, engine: sa.Engine, clock: Clock | None = None) -> None:
+        self.engine = engine
+        self.clock = clock or SystemClock()
+
+    @property
+    def embedded(self) -> bool:
+        """Return whether this is a SQLite file in the home folder."""
+        return self.engine.dialect.name == "sqlite"
+
+    def write(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run ``work`` in one transaction, again after a transient failure; raises `StorageError`."""
+        return self._repeat(lambda: self._in_transaction(work))
+
+    def read(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run ``work`` on a connection without keeping a write lock; raises `StorageError`."""
+        return self._repeat(lambda: self._on_connection(work))
+
+    def now(self) -> float:
+        """Return seconds since 1970 on the database's clock, which all workers share."""
+        statement = NOW_SQLITE if self.embedded else NOW_POSTGRES
+        return float(self.read(lambda connection: connection.execute(statement).scalar_one()))
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+    def _in_transaction(self, work: Callable[[sa.Connection], T]) -> T:
+        with self.engine.begin() as connection:
+            if self.embedded:
+                # sqlite3 would begin at the first write only; taking the lock now makes read-then-write atomic
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return work(connection)
+
+    def _on_connection(self, work: Callable[[sa.Connection], T]) -> T:
+        with self.engine.connect() as connection:
+            return work(connection)
+
+    def _repeat(self, attempt: Callable[[], T]) -> T:
+        pause = FIRST_PAUSE
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return attempt()
+            except IntegrityError:
+                raise  # a derived key was taken meanwhile: the caller knows what that means
+            except DBAPIError as failure:
+                if not _transient(failure):
+                    raise storage_failure(failure) from failure
+                self.clock.pause(pause * random.uniform(0.5, 1.5))
+                pause = min(pause * 2, LONGEST_PAUSE)
+        try:
+            return attempt()
+        except DBAPIError as failure:
+            raise storage_failure(failure) from failure
+
+
+def engine_for(url: str, *, synchronous: str = "NORMAL", pool: int = 10) -> sa.Engine:
+    """Return an engine for a ``sqlite:///`` or ``postgresql://`` address with our connection settings."""
+    if url.startswith("sqlite"):
+        engine = sa.create_engine(url, pool_size=pool, max_overflow=20, connect_args={"check_same_thread": False})
+        pragmas = (*PRAGMAS, SYNCHRONOUS[synchronous])
+
+        @sa.event.listens_for(engine, "connect")
+        def set_up(connection: Any, _: Any) -> None:
+            connection.isolation_level = None  # our transactions say BEGIN themselves
+            for pragma in pragmas:
+                connection.execute(pragma)
+
+        return engine
+    address = sa.make_url(url).set(drivername="postgresql+psycopg")
+    return sa.create_engine(address, pool_size=pool, max_overflow=20, pool_pre_ping=True)
+
+
+def open_database(url: str, *, synchronous: str = "NORMAL", clock: Clock | None = None) -> Database:
+    """Return the database at ``url`` with its schema in place.
+
+    Raises `NewerSchema` without touching anything when a newer Kimera wrote it, `StorageError` when it cannot be
+    reached, `StorageFull` when there is no room.
+    """
+    database = Database(engine_for(url, synchronous=synchronous), clock)
+    try:
+        _bring_up(database)
+    except DBAPIError as failure:
+        database.close()
+        raise storage_failure(failure) from failure
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def current_revision(database: Database) -> str | None:
+    """Return the revision the database is at, None for an empty one."""
+
+    def look(connection: sa.Connection) -> str | None:
+        if not sa.inspect(connection).has_table(revision_table.name):
+            return None
+        return connection.execute(SELECT_REVISION).scalar_one_or_none()
+
+    return database.read(look)
+
+
+def _bring_up(database: Database) -> None:
+    found = current_revision(database)
+    if found == REVISION:
+        return
+    if found is None:
+        database.write(_create)
+    elif found in REVISIONS:
+        from kimera.storage.migrations import upgrade
+
+        upgrade(database.engine)
+    else:
+        raise NewerSchema(
+            f"The database is at schema {found}, this installation knows up to {REVISION}: upgrade Kimera, "
+            "or set KIMERA_HOME (or KIMERA_DATABASE_URL) to another place.",
+            found=found,
+            known=REVISION,
+        )
+
+
+def _create(connection: sa.Connection) -> None:
+    """Create everything at once; two processes may try, one does it."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(SCHEMA_LOCK)
+    if sa.inspect(connection).has_table(revision_table.name):
+        return
+    metadata.create_all(connection)
+    connection.execute(revision_table.insert().values(version_num=REVISION))
+
+
+def storage_failure(failure: DBAPIError) -> StorageError:
+    """Return what the failure means for a person."""
+    words = str(failure.orig).lower()
+    if "disk is full" in words or "no space left" in words or getattr(failure.orig, "sqlstate", "") == "53100":
+        return StorageFull("The disk that holds the database is full; free some space and resume the mission.")
+    if "readonly" in words or "read-only" in words:
+        return StorageError("The database is read-only; check the permissions of the home folder.", recoverable=False)
+    return StorageError(
+        f"The database did not answer ({type(failure.orig).__name__}); check that it runs, then resume the mission.",
+        recoverable=_transient(failure),
+    )
+
+
+def _transient(failure: DBAPIError) -> bool:
+    if failure.connection_invalidated:
+        return True
+    state = getattr(failure.orig, "sqlstate", None)
+    if state is not None:
+        # 40: serialization and deadlock, 08: connection, 57P: the server is shutting down or starting
+        return str(state)[:2] in {"40", "08"} or str(state)[:3] == "57P"
+    words = str(failure.orig).lower()
+    return isinstance(failure, OperationalError) and any(
+        word in words for word in ("locked", "busy", "connection", "server closed", "terminat")
+    )

@@ -1,0 +1,246 @@
+"""The mission tables: rows, events, attempts, versions, mailboxes, dead letters.
+
+Every change of a mission is `append`: in one transaction the row is read (locked on PostgreSQL; SQLite has one
+writer), checked against the expected state, folded with the new events and written by one UPDATE that names the old
+state and event number in its WHERE clause. Events have derived keys; appending one twice is a no-op.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from kimera.errors import ConflictError, NotFoundError
+from kimera.storage.database import Database
+from kimera.storage.fold import ALLOWED, TERMINAL, MissionRow, fold_one
+from kimera.storage.schema import briefs, events, missions
+from kimera.telemetry.events import MissionEvent, parse
+
+__all__ = ["Brief", "Entry", "Missions"]
+
+INSERT_BRIEF = briefs.insert()
+INSERT_MISSION = missions.insert()
+INSERT_EVENT = events.insert()
+SELECT_BRIEF = sa.select(briefs).where(briefs.c.mission_id == sa.bindparam("id"))
+SELECT_KEY = sa.select(briefs.c.mission_id).where(briefs.c.request_key == sa.bindparam("key"))
+SELECT_ROW = sa.select(missions).where(missions.c.mission_id == sa.bindparam("id"))
+LOCK_ROW = SELECT_ROW.with_for_update()
+SELECT_ROWS = sa.select(missions).order_by(missions.c.mission_id.desc()).limit(sa.bindparam("limit"))
+SELECT_OPEN = sa.select(missions).where(missions.c.state.not_in(sorted(TERMINAL))).order_by(missions.c.mission_id)
+SELECT_PENDING = sa.select(missions).where(missions.c.state == "PENDING").order_by(missions.c.mission_id)
+SELECT_SEEN = sa.select(events.c.key).where(
+    events.c.mission_id == sa.bindparam("id"), events.c.key.in_(sa.bindparam("keys", expanding=True))
+)
+SELECT_EVENTS = (
+    sa.select(events)
+    .where(events.c.mission_id == sa.bindparam("id"), events.c.seq > sa.bindparam("after"))
+    .order_by(events.c.seq)
+    .limit(sa.bindparam("limit"))
+)
+UPDATE_ROW = missions.update().where(
+    missions.c.mission_id == sa.bindparam("old_id"),
+    missions.c.state == sa.bindparam("old_state"),
+    missions.c.seq == sa.bindparam("old_seq"),
+)
+
+Also = Callable[[sa.Connection], None]
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What was asked: fixed at the start and never changed. ``options`` is canonical JSON."""
+
+    mission_id: str
+    sha256: str
+    question: str
+    folder: str
+    options: str
+    playbook: str
+    request_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An event to append. ``key`` is unique within the mission and derived from what happened, never random."""
+
+    key: str
+    type: str
+    payload: dict[str, Any]
+    track: str | None = None
+    attempt: int | None = None
+
+
+class Missions:
+    """Rows and events of missions in one database."""
+
+    def __init__(self, database: Database, on_append: Callable[[str], None] | None = None) -> None:
+        self.database = database
+        self.on_append = on_append or (lambda mission_id: None)
+
+    def create(self, brief: Brief, created: Entry, then: Sequence[Entry] = (), also: Also | None = None) -> str:
+        """Store a new mission and return its id, or the id of the mission already stored for the same key or id."""
+
+        def work(connection: sa.Connection) -> str:
+            known = connection.execute(SELECT_BRIEF, {"id": brief.mission_id}).first()
+            if known is None and brief.request_key is not None:
+                known = connection.execute(SELECT_KEY, {"key": brief.request_key}).first()
+            if known is not None:
+                return str(known.mission_id)
+            connection.execute(INSERT_BRIEF, asdict(brief))
+            rows, row = self._folded(None, brief.mission_id, [created, *then])
+            connection.execute(INSERT_MISSION, _as_values(row))
+            connection.execute(INSERT_EVENT, rows)
+            if also is not None:
+                also(connection)
+            return brief.mission_id
+
+        try:
+            mission_id = self.database.write(work)
+        except sa.exc.IntegrityError:
+            # another process stored the same key between our look and our insert: take its mission
+            mission_id = self.database.write(work)
+        self.on_append(mission_id)
+        return mission_id
+
+    def append(
+        self,
+        mission_id: str,
+        entries: Sequence[Entry],
+        *,
+        expect: Iterable[str] | None = None,
+        only_if: Callable[[sa.Connection], bool] | None = None,
+        also: Also | None = None,
+    ) -> bool:
+        """Record events and what they change; False when they were recorded before or the state is not expected.
+
+        ``only_if`` may refuse inside the transaction, ``also`` writes other rows in it. Raises `NotFoundError` for an
+        unknown mission and `ConflictError` for a transition that `ALLOWED` does not list.
+        """
+        expected = None if expect is None else frozenset(expect)
+
+        def work(connection: sa.Connection) -> bool:
+            row = _row(connection.execute(LOCK_ROW if not self.database.embedded else SELECT_ROW, {"id": mission_id}))
+            if row is None:
+                raise _unknown(mission_id)
+            if expected is not None and row.state not in expected:
+                return False
+            keys = [entry.key for entry in entries]
+            seen = {key for (key,) in connection.execute(SELECT_SEEN, {"id": mission_id, "keys": keys})}
+            fresh = [entry for entry in entries if entry.key not in seen]
+            if not fresh or (only_if is not None and not only_if(connection)):
+                return False
+            rows, after = self._folded(row, mission_id, fresh)
+            old = {"old_id": mission_id, "old_state": row.state, "old_seq": row.seq}
+            changed = connection.execute(UPDATE_ROW.values(_changes(row, after)), old)
+            if changed.rowcount != 1:
+                raise ConflictError(f"Mission {mission_id} was changed by another process; look again and repeat.")
+            connection.execute(INSERT_EVENT, rows)
+            if also is not None:
+                also(connection)
+            return True
+
+        done = self.database.write(work)
+        if done:
+            self.on_append(mission_id)
+        return done
+
+    def get(self, mission_id: str) -> MissionRow:
+        """Return one row; raises `NotFoundError`."""
+        row = self.database.read(lambda connection: _row(connection.execute(SELECT_ROW, {"id": mission_id})))
+        if row is None:
+            raise _unknown(mission_id)
+        return row
+
+    def brief(self, mission_id: str) -> Brief:
+        """Return what was asked; raises `NotFoundError`."""
+        found = self.database.read(lambda connection: connection.execute(SELECT_BRIEF, {"id": mission_id}).first())
+        if found is None:
+            raise _unknown(mission_id)
+        return Brief(**found._asdict())
+
+    def newest(self, limit: int = 50) -> list[MissionRow]:
+        """Return the newest missions first."""
+        return self._rows(SELECT_ROWS, limit=limit)
+
+    def unfinished(self) -> list[MissionRow]:
+        """Return every mission that has not ended, oldest first."""
+        return self._rows(SELECT_OPEN)
+
+    def pending(self) -> list[MissionRow]:
+        """Return the missions nobody has begun, oldest first."""
+        return self._rows(SELECT_PENDING)
+
+    def events(self, mission_id: str, after: int = 0, limit: int = 10_000) -> list[MissionEvent]:
+        """Return the events with a number above ``after``, in order."""
+        parameters = {"id": mission_id, "after": after, "limit": limit}
+        found = self.database.read(lambda connection: connection.execute(SELECT_EVENTS, parameters).all())
+        return [_event(row) for row in found]
+
+    def _rows(self, statement: sa.Select[Any], **parameters: Any) -> list[MissionRow]:
+        found = self.database.read(lambda connection: connection.execute(statement, parameters).all())
+        return [_from_values(row._asdict()) for row in found]
+
+    def _folded(
+        self, row: MissionRow | None, mission_id: str, entries: Sequence[Entry]
+    ) -> tuple[list[dict[str, Any]], MissionRow]:
+        at = self.database.clock.now().astimezone(UTC)
+        if row is not None:
+            # the wall clock may step back; a mission's own events never do
+            at = max(at, datetime.fromisoformat(row.updated_at))
+        rows = []
+        for entry in entries:
+            event = MissionEvent(
+                mission_id=mission_id,
+                seq=(row.seq if row else 0) + 1,
+                at=at,
+                type=entry.type,
+                track=entry.track,
+                attempt=entry.attempt,
+                payload=parse(entry.type, entry.payload),
+            )
+            if row is not None and event.type == "mission.state":
+                _check_transition(row, str(event.payload["new"]))
+            row = fold_one(row, event)
+            values = event.model_dump() | {"key": entry.key, "at": at.isoformat(), "payload": json.dumps(event.payload)}
+            rows.append(values)
+        assert row is not None
+        return rows, row
+
+
+def _check_transition(row: MissionRow, new: str) -> None:
+    if new not in ALLOWED[row.state]:
+        raise ConflictError(f"Mission {row.mission_id} is {row.state} and cannot become {new}.", state=row.state)
+
+
+def _unknown(mission_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no mission {mission_id}; `kimera missions` lists those there are.")
+
+
+def _row(found: sa.CursorResult[Any]) -> MissionRow | None:
+    first = found.first()
+    return None if first is None else _from_values(first._asdict())
+
+
+def _as_values(row: MissionRow) -> dict[str, Any]:
+    return asdict(row) | {"degraded": json.dumps(row.degraded)}
+
+
+def _changes(before: MissionRow, after: MissionRow) -> dict[str, Any]:
+    old, new = _as_values(before), _as_values(after)
+    return {name: value for name, value in new.items() if value != old[name]}
+
+
+def _from_values(values: dict[str, Any]) -> MissionRow:
+    degraded = tuple((cause, words) for cause, words in json.loads(values["degraded"]))
+    return MissionRow(**(values | {"degraded": degraded}))
+
+
+def _event(row: sa.Row[Any]) -> MissionEvent:
+    values = row._asdict()
+    values.pop("key")
+    return MissionEvent(**(values | {"at": datetime.fromisoformat(row.at), "payload": json.loads(row.payload)}))
