@@ -28,8 +28,8 @@
        ├─ RateLimited                      LOW     recoverable      429   RATE_LIMITED
        └─ PoolClosed                       LOW     recoverable      503   POOL_CLOSED
 
-One sentence per class is also its default message; facts are attributes; ``str(error)`` is ``[CODE] message``.
-A message that a person sees ends with the next action.
+One sentence per class is also its default message; facts are attributes; ``str(error)`` is ``[CODE] message``; a
+message that a person sees ends with the next action.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -117,10 +116,9 @@ class KimeraError(Exception):
         self.code = error_code or self.default_code
         self.recoverable = self.default_recoverable if recoverable is None else recoverable
         self.retry_after = retry_after
-        self.http_status = http_status or self.default_status
+        self.http_status: int | None = http_status or self.default_status
         self.facts = facts
-        for name, value in facts.items():
-            setattr(self, name, value)
+        self.__dict__.update(facts)
         super().__init__(self.message)
 
     @property
@@ -301,6 +299,7 @@ class ServiceError(KimeraError):
             http_status=http_status,
             **facts,
         )
+        self.http_status = http_status  # what the service said, which may be nothing
         self.service_name = service_name
 
 
@@ -440,19 +439,19 @@ def _seconds(value: object) -> float | None:
 
 
 def _until(text: str) -> float | None:
+    from email.utils import parsedate_to_datetime
+
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError):
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return max(0.0, ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
 
 
 def handle_error(error: BaseException) -> tuple[bool, str]:
     """Return ``(recoverable, message)`` for any exception."""
-    if isinstance(error, KimeraError):
-        return error.recoverable, str(error)
-    return is_recoverable(error), f"[{code_part(type(error).__name__)}] {error}"
+    message = str(error) if isinstance(error, KimeraError) else f"[{code_part(type(error).__name__)}] {error}"
+    return is_recoverable(error), message
 
 
 class ErrorContext:

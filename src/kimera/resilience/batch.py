@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
+import math
+from collections import deque
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Sized,
+)
 from typing import Any, Generic, Literal, TypeVar
 
 from kimera.clock import Clock
@@ -33,10 +45,7 @@ class Mapping(Generic[T]):
         on_error: OnError,
         clock: Clock | None,
     ) -> None:
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            raise ConfigurationError(f"amap takes a limit of 1 or more, not {limit!r}.", "limit")
-        if on_error not in {"raise", "outcome", "none", "drop"}:
-            raise ConfigurationError(f"amap takes on_error raise, outcome, none or drop, not {on_error!r}.", "on_error")
+        _check(limit, on_error)
         self._fn = fn if timeout is None else Timeout(timeout, clock=clock).bind_async(fn)
         self._items, self._limit, self._on_error = items, limit, on_error
 
@@ -44,112 +53,170 @@ class Mapping(Generic[T]):
         return self._collect().__await__()
 
     async def _collect(self) -> list[T]:
-        done: dict[int, Any] = {}
-        await _Run(self._items, self._limit, self._one, done.__setitem__).finish()
-        return [done[place] for place in sorted(done) if done[place] is not _DROPPED]
+        results: list[Any] = []
+        one = self._one_of_many()
+        size = len(self._items) if isinstance(self._items, Sized) else self._limit
+
+        async def take_each(source: Iterator[Any]) -> None:
+            for item in source:  # shared by the workers: each takes the next one when it is free
+                place = len(results)
+                results.append(None)
+                results[place] = await one(item)
+
+        async def take_each_async(source: AsyncIterator[Any], turn: asyncio.Lock) -> None:
+            while True:
+                async with turn:
+                    item = await anext(source, _END)
+                    if item is _END:
+                        return
+                    place = len(results)
+                    results.append(None)
+                results[place] = await one(item)
+
+        if isinstance(self._items, AsyncIterable):
+            source, turn = aiter(self._items), asyncio.Lock()
+            await _Crew([take_each_async(source, turn) for _ in range(self._limit)]).finish()
+        else:
+            shared = iter(self._items)
+            await _Crew([take_each(shared) for _ in range(min(self._limit, size))]).finish()
+        return [value for value in results if value is not _DROPPED] if self._on_error == "drop" else results
 
     async def __aiter__(self) -> AsyncIterator[T]:
-        done: dict[int, Any] = {}
-        ahead = asyncio.Semaphore(2 * self._limit)
-        ready = asyncio.Condition()
-
-        async def keep(place: int, value: Any) -> None:
-            async with ready:
-                done[place] = value
-                ready.notify_all()
-
-        run = _Run(self._items, self._limit, self._one, keep, ahead)
-        work = asyncio.ensure_future(run.finish())
-        work.add_done_callback(lambda _: asyncio.ensure_future(_wake(ready)))
-        place = 0
+        stream = _Stream(self._items, self._one_of_many(), self._limit)
+        crew = _Crew([stream.work() for _ in range(self._limit)], stream.wake)
         try:
             while True:
-                async with ready:
-                    while place not in done and not work.done():
-                        await ready.wait()
-                if place not in done:
-                    work.result()
+                value = await stream.next_value(crew)
+                if value is _END:
                     return
-                value = done.pop(place)
-                ahead.release()
-                place += 1
                 if value is not _DROPPED:
                     yield value
         finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+            await crew.stop()
 
-    async def _one(self, item: Any) -> Any:
-        try:
-            value = await self._fn(item)
-        except Exception as error:
-            if self._on_error == "raise":
-                raise
-            return {"outcome": Err(error), "none": None, "drop": _DROPPED}[self._on_error]
-        return Ok(value) if self._on_error == "outcome" else value
+    def _one_of_many(self) -> Callable[[Any], Awaitable[Any]]:
+        fn, on_error = self._fn, self._on_error
+        if on_error == "raise":
+            return fn
+
+        async def one(item: Any) -> Any:
+            try:
+                value = await fn(item)
+            except Exception as error:  # noqa: BLE001 - the caller asked for failures in place of results
+                return {"outcome": Err(error), "none": None, "drop": _DROPPED}[on_error]
+            return Ok(value) if on_error == "outcome" else value
+
+        return one
 
 
-async def _wake(ready: asyncio.Condition) -> None:
-    async with ready:
-        ready.notify_all()
+class _Crew:
+    """Workers of which the first error ends all and rises itself."""
 
+    def __init__(self, work: Iterable[Coroutine[Any, Any, None]], at_end: Callable[[], object] | None = None) -> None:
+        self.error: BaseException | None = None
+        self._at_end = at_end
+        self.left = 0
+        self._tasks = [asyncio.ensure_future(part) for part in work]
+        self.left = len(self._tasks)
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
 
-class _Run:
-    """``limit`` workers that share one iterator; the first error cancels the others and rises itself."""
-
-    def __init__(
-        self,
-        items: Iterable[Any] | AsyncIterable[Any],
-        limit: int,
-        one: Callable[[Any], Awaitable[Any]],
-        keep: Callable[[int, Any], Any],
-        ahead: asyncio.Semaphore | None = None,
-    ) -> None:
-        self._source: Any = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
-        self._lock = asyncio.Lock()
-        self._limit, self._one, self._keep, self._ahead = limit, one, keep, ahead
-        self._next_place = 0
-        self._over = False
-
-    async def _take(self) -> tuple[int, Any]:
-        if self._ahead is not None:
-            await self._ahead.acquire()
-        if not isinstance(self._source, AsyncIterator):
-            item = next(self._source, _END)
-        else:
-            async with self._lock:
-                item = _END if self._over else await anext(self._source, _END)
-        if item is _END:
-            self._over = True
-        place = self._next_place
-        self._next_place += 1
-        return place, item
-
-    async def _worker(self, first: tuple[int, Any]) -> None:
-        place, item = first
-        while item is not _END:
-            kept = self._keep(place, await self._one(item))
-            if kept is not None:
-                await kept
-            place, item = await self._take()
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.left -= 1
+        if self.error is None:
+            # a worker that cancelled itself awaited something that was cancelled: no result, and so an error
+            self.error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if self._at_end is not None:
+            self._at_end()
 
     async def finish(self) -> None:
-        """Work until the items are used up."""
-        tasks: set[asyncio.Task[None]] = set()
+        """Wait for all; cancel the others at the first error and raise it."""
         try:
-            while len(tasks) < self._limit and not self._over:
-                first = await self._take()
-                if first[1] is _END:
-                    break
-                tasks.add(asyncio.ensure_future(self._worker(first)))
-            if tasks:
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-                for task in done:
-                    task.result()
+            waiting: set[asyncio.Future[None]] = set(self._tasks)
+            while waiting and self.error is None:
+                _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            error = self.error
+            await self.stop()
+        if error is not None:
+            raise error
+
+    async def stop(self) -> None:
+        """Cancel who is left, and wait for them."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class _Stream:
+    """Results in order of their items, at most 2 * limit items ahead of the consumer."""
+
+    def __init__(
+        self, items: Iterable[Any] | AsyncIterable[Any], one: Callable[[Any], Awaitable[Any]], limit: int
+    ) -> None:
+        self._source: Any = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
+        self._asynchronous = isinstance(items, AsyncIterable)
+        self._one, self._ahead = one, 2 * limit
+        self._turn = asyncio.Lock()
+        self._taken = self._given = 0
+        self._over = False
+        self._done: dict[int, Any] = {}
+        self._consumer: asyncio.Future[None] | None = None
+        self._parked: deque[asyncio.Future[None]] = deque()
+
+    async def work(self) -> None:
+        """Take items and work on them until there are none."""
+        while True:
+            async with self._turn:
+                while self._taken >= self._given + self._ahead:
+                    await self._park()
+                item = _END if self._over else await self._take()
+                if item is _END:
+                    self._over = True
+                    return
+                place = self._taken
+                self._taken += 1
+            self._done[place] = await self._one(item)
+            self.wake()
+
+    async def _take(self) -> Any:
+        return await anext(self._source, _END) if self._asynchronous else next(self._source, _END)
+
+    async def _park(self) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._parked.append(future)
+        await future
+
+    def wake(self) -> None:
+        """Let the consumer look again."""
+        if self._consumer is not None and not self._consumer.done():
+            self._consumer.set_result(None)
+
+    async def next_value(self, crew: _Crew) -> Any:
+        """Return the next result, or the end; raise the first error at once."""
+        while self._given not in self._done:
+            if crew.error is not None:
+                error = crew.error
+                await crew.stop()
+                raise error
+            if not crew.left:
+                return _END
+            self._consumer = asyncio.get_running_loop().create_future()
+            await self._consumer
+        value = self._done.pop(self._given)
+        self._given += 1
+        if self._parked:
+            parked = self._parked.popleft()
+            if not parked.done():
+                parked.set_result(None)
+        return value
+
+
+def _check(limit: int, on_error: str, name: str = "limit") -> None:
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise ConfigurationError(f"{name} takes a whole number of 1 or more, not {limit!r}.", name)
+    if on_error not in {"raise", "outcome", "none", "drop"}:
+        raise ConfigurationError(f"on_error takes raise, outcome, none or drop, not {on_error!r}.", "on_error")
 
 
 def amap(
@@ -170,20 +237,20 @@ def amap(
     return Mapping(fn, items, limit, timeout, on_error, clock)
 
 
-async def gather_with_limit(*coros: Coroutine[Any, Any, T], limit: int = 10) -> list[T]:
+async def gather_with_limit(*coros: Awaitable[T], limit: int = 10) -> list[T]:
     """Await coroutines, at most ``limit`` at once, results in order.
 
     On the first error the siblings are cancelled and coroutines not yet started are closed.
     """
 
-    async def run(coro: Coroutine[Any, Any, T]) -> T:
+    async def run(coro: Awaitable[T]) -> T:
         return await coro
 
     try:
         return await amap(run, coros, limit=limit)
     finally:
         for coro in coros:
-            if inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
+            if inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
                 coro.close()
 
 
@@ -203,9 +270,12 @@ class AsyncBatchProcessor:
         interval: float = 0.0,
         clock: Clock | None = None,
     ) -> None:
+        _check(max_concurrent, on_error, "max_concurrent")
+        if timeout is not None:
+            Timeout(timeout)
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ConfigurationError(f"batch_size takes 1 or more, not {batch_size!r}.", "batch_size")
-        if interval < 0:
+        if isinstance(interval, bool) or not 0 <= interval < math.inf:
             raise ConfigurationError(f"interval takes 0 seconds or more, not {interval!r}.", "interval")
         self.batch_size, self.max_concurrent, self.timeout = batch_size, max_concurrent, timeout
         self.on_error: OnError = on_error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
@@ -14,13 +13,14 @@ from typing import Any, Literal, Self
 
 from kimera.clock import Clock
 from kimera.errors import BreakerIsolated, BreakerOpen, ConfigurationError, RefusedError
-from kimera.resilience.pipeline import BreakerChanged, CallRefused, Hook, Policy, Switch, awaits
+from kimera.resilience._tally import Tally
+from kimera.resilience._windows import CallWindow, TimeWindow
+from kimera.resilience.pipeline import BreakerChanged, CallRefused, Hook, Policy, Switch, await_it, awaits, grown, guard
 
 __all__ = ["Breaker", "BreakerStats", "Breakers", "breakers"]
 
 State = Literal["closed", "open", "half_open", "isolated"]
 Kinds = type[BaseException] | tuple[type[BaseException], ...]
-_BUCKETS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,60 +43,6 @@ class _Permit:
 
     def __init__(self, generation: int, started: float, probe: int | None) -> None:
         self.generation, self.started, self.probe = generation, started, probe
-
-
-class _CallWindow:
-    """The last ``n`` calls; every update is O(1)."""
-
-    def __init__(self, n: int) -> None:
-        self._marks: deque[tuple[bool, bool]] = deque()
-        self._n = n
-        self.calls = self.failed = self.slow = 0
-
-    def add(self, failed: bool, slow: bool, now: float) -> None:
-        self._marks.append((failed, slow))
-        self.calls += 1
-        self.failed += failed
-        self.slow += slow
-        if self.calls > self._n:
-            old_failed, old_slow = self._marks.popleft()
-            self.calls -= 1
-            self.failed -= old_failed
-            self.slow -= old_slow
-
-    def clear(self) -> None:
-        self._marks.clear()
-        self.calls = self.failed = self.slow = 0
-
-
-class _TimeWindow:
-    """The last ``seconds`` in ten buckets; every update is O(1)."""
-
-    def __init__(self, seconds: float) -> None:
-        self._width = seconds / _BUCKETS
-        self._buckets: deque[list[float]] = deque()
-        self.calls = self.failed = self.slow = 0
-
-    def add(self, failed: bool, slow: bool, now: float) -> None:
-        number = math.floor(now / self._width)
-        while self._buckets and self._buckets[0][0] <= number - _BUCKETS:
-            _, calls, bad, late = self._buckets.popleft()
-            self.calls -= int(calls)
-            self.failed -= int(bad)
-            self.slow -= int(late)
-        if not self._buckets or self._buckets[-1][0] < number:
-            self._buckets.append([number, 0, 0, 0])
-        bucket = self._buckets[-1]
-        bucket[1] += 1
-        bucket[2] += failed
-        bucket[3] += slow
-        self.calls += 1
-        self.failed += failed
-        self.slow += slow
-
-    def clear(self) -> None:
-        self._buckets.clear()
-        self.calls = self.failed = self.slow = 0
 
 
 class Breaker(Policy):
@@ -148,17 +94,17 @@ class Breaker(Policy):
         self._recovery, self._factor, self._max_recovery = recovery, recovery_factor, max_recovery
         self._probes, self._successes, self._lease = probes, successes, probe_lease
         self._on, self._ignore = on, (*_as_tuple(ignore), RefusedError)
-        self._window: _CallWindow | _TimeWindow | None = None
+        self._window: CallWindow | TimeWindow | None = None
         if window_calls is not None:
-            self._window = _CallWindow(window_calls)
+            self._window = CallWindow(window_calls)
         elif window_seconds is not None:
-            self._window = _TimeWindow(window_seconds)
-        self._timed = self._window is not None or slow_after is not None
+            self._window = TimeWindow(window_seconds)
+        self._timed = window_seconds is not None or slow_after is not None
         self._lock = threading.Lock()
         self._state: State = "closed"
         self._generation = 0
         self._run = 0
-        self._calls = self._failures = self._slow = self._refused = self._stale = 0
+        self._zero()
         self._open_until = 0.0
         self._rounds = 0
         self._good = 0
@@ -179,7 +125,7 @@ class Breaker(Policy):
                 self._state,
                 self._generation,
                 self._run,
-                self._calls,
+                self._calls + self._quick.read(),
                 self._failures,
                 self._slow,
                 self._refused,
@@ -187,42 +133,56 @@ class Breaker(Policy):
                 self._seconds_left(self._clock.monotonic()),
             )
 
+    def _zero(self) -> None:
+        self._calls = self._failures = self._slow = self._refused = self._stale = 0
+        self._quick = Tally()
+
     def isolate(self, reason: str = "isolated by hand") -> None:
         """Refuse everything until `close`."""
-        self._change("isolated", reason)
+        with self._lock:
+            change = self._move("isolated", reason)
+        self._tell(change)
 
     def close(self) -> None:
         """Close by hand and zero the counters."""
         with self._lock:
             self._rounds = 0
-        self._change("closed", "closed by hand")
+            self._zero()
+            change = self._move("closed", "closed by hand")
+        self._tell(change)
 
     reset = close
 
     def bind_async(self, fn: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """Return ``fn`` guarded by this breaker."""
-        fast = not self._timed
+        quick = self._window is None and not self._timed
 
         async def guarded(*args: Any, **kwargs: Any) -> Any:
             if Switch.off:
                 return await fn(*args, **kwargs)
-            if fast and self._state == "closed":
-                generation = self._generation
-                try:
-                    result = await fn(*args, **kwargs)
-                except Exception as error:
-                    self._record(_Permit(generation, 0.0, None), error)
-                    raise
-                self._succeed_fast(generation)
-                return result
-            permit = self._admit()
-            return await self._watch(permit, fn(*args, **kwargs))
+            # the generation is read before the state: when they do not belong together the result is stale, no more
+            generation = self._generation
+            if not quick or self._state != "closed":
+                return await self._watch(self._admit(), fn, args, kwargs)
+            try:
+                result = await fn(*args, **kwargs)
+            except Exception as error:
+                self._record(_Permit(generation, 0.0, None), error)
+                raise
+            # no lock: at this moment the run of failures was 0 and this success leaves it so
+            if generation == self._generation and not self._run:
+                self._quick.tick()
+            else:
+                self._record(_Permit(generation, 0.0, None), None)
+            return result
 
-        return guarded
+        return guard(guarded, fn)  # type: ignore[no-any-return]
 
-    async def _watch(self, permit: _Permit, call: Awaitable[Any]) -> Any:
+    async def _watch(
+        self, permit: _Permit, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         try:
-            result = await call
+            result = await fn(*args, **kwargs)
         except Exception as error:
             self._record(permit, error)
             raise
@@ -234,25 +194,44 @@ class Breaker(Policy):
 
     def bind_sync(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Return the plain function ``fn`` guarded by this breaker."""
+        quick = self._window is None and not self._timed
 
         def guarded(*args: Any, **kwargs: Any) -> Any:
             if Switch.off:
                 return fn(*args, **kwargs)
-            permit = self._admit()
+            generation = self._generation
+            if not quick or self._state != "closed":
+                return self._watch_sync(self._admit(), fn, args, kwargs)
             try:
                 result = fn(*args, **kwargs)
             except Exception as error:
-                self._record(permit, error)
-                raise
-            except BaseException:
-                self._give_back(permit)
+                self._record(_Permit(generation, 0.0, None), error)
                 raise
             if awaits(result):
-                return self._watch(permit, result)
-            self._record(permit, None)
+                return self._watch(_Permit(generation, 0.0, None), await_it, (result, fn), {})
+            if generation == self._generation and not self._run:
+                self._quick.tick()
+            else:
+                self._record(_Permit(generation, 0.0, None), None)
             return result
 
-        return guarded
+        return guard(guarded, fn)  # type: ignore[no-any-return]
+
+    def _watch_sync(
+        self, permit: _Permit, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        try:
+            result = fn(*args, **kwargs)
+        except Exception as error:
+            self._record(permit, error)
+            raise
+        except BaseException:
+            self._give_back(permit)
+            raise
+        if awaits(result):
+            return self._watch(permit, await_it, (result, fn), {})
+        self._record(permit, None)
+        return result
 
     def __enter__(self) -> Self:
         permit = None if Switch.off else self._admit()
@@ -262,8 +241,10 @@ class Breaker(Policy):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        *rest, permit = self._permits.get()
-        self._permits.set(tuple(rest))
+        permits = self._permits.get()
+        self._permits.set(permits[:-1])
+        # none at all: the block is left in another context than it was entered; a probe's lease frees its permit
+        permit = permits[-1] if permits else None
         if permit is None:
             return
         if error is None or isinstance(error, Exception):
@@ -282,11 +263,11 @@ class Breaker(Policy):
     # admission
 
     def _admit(self) -> _Permit:
-        now = self._clock.monotonic()
         change: tuple[State, State, str] | None = None
         refusal: BreakerOpen | None = None
         probe: int | None = None
         with self._lock:
+            now = self._clock.monotonic() if self._timed or self._state != "closed" else 0.0
             if self._state == "open" and now >= self._open_until:
                 change = self._move("half_open", "recovery time over", now)
             if self._state == "half_open":
@@ -324,28 +305,20 @@ class Breaker(Policy):
 
     # results
 
-    def _succeed_fast(self, generation: int) -> None:
-        with self._lock:
-            self._calls += 1
-            if generation != self._generation:
-                self._stale += 1
-            else:
-                self._run = 0
-
     def _record(self, permit: _Permit, error: BaseException | None) -> None:
         if error is not None and (not isinstance(error, self._on) or isinstance(error, self._ignore)):
             self._give_back(permit)
             return
-        now = self._clock.monotonic() if self._timed or permit.probe is not None else 0.0
+        now = self._clock.monotonic() if self._timed else 0.0
         failed = error is not None
+        slow = self._timed and now - permit.started >= self._slow_after
         with self._lock:
-            self._calls += 1
-            self._failures += failed
-            slow = self._timed and now - permit.started >= self._slow_after
-            self._slow += slow
             if self._is_stale(permit):
                 self._stale += 1
                 return
+            self._calls += 1
+            self._failures += failed
+            self._slow += slow
             if permit.probe is not None:
                 del self._leases[permit.probe]
                 change = self._judge_probe(failed)
@@ -354,7 +327,13 @@ class Breaker(Policy):
         self._tell(change)
 
     def _is_stale(self, permit: _Permit) -> bool:
-        return permit.generation != self._generation or (permit.probe is not None and permit.probe not in self._leases)
+        if permit.probe is None:
+            return permit.generation != self._generation
+        end = self._leases.get(permit.probe) if permit.generation == self._generation else None
+        if end is not None and self._clock.monotonic() >= end:
+            del self._leases[permit.probe]
+            return True
+        return end is None
 
     def _judge(self, failed: bool, slow: bool, now: float) -> tuple[State, State, str] | None:
         self._run = self._run + 1 if failed else 0
@@ -388,11 +367,6 @@ class Breaker(Policy):
 
     # transitions
 
-    def _change(self, state: State, reason: str) -> None:
-        with self._lock:
-            change = self._move(state, reason)
-        self._tell(change)
-
     def _move(self, state: State, reason: str, now: float | None = None) -> tuple[State, State, str]:
         old, self._state = self._state, state
         self._generation += 1
@@ -402,7 +376,7 @@ class Breaker(Policy):
         if self._window is not None:
             self._window.clear()
         if state == "open":
-            wait = min(self._max_recovery, self._recovery * self._factor**self._rounds)
+            wait = grown(self._recovery, self._factor, self._rounds, self._max_recovery)
             self._open_until = (self._clock.monotonic() if now is None else now) + wait
         return old, state, reason
 

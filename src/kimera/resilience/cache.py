@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import inspect
 import math
 import threading
+import time
 import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
 from kimera.clock import Clock
 from kimera.errors import ConfigurationError
-from kimera.resilience.pipeline import SYSTEM_CLOCK, CacheRefreshed, Hook, Switch, describe, is_async
+from kimera.resilience._flights import CacheInfo, Store, StoreOptions, add_up
+from kimera.resilience._keys import compile_key, compile_lookup, is_method
+from kimera.resilience._shelf import Shelf
+from kimera.resilience._tally import Tally
+from kimera.resilience.pipeline import SYSTEM_CLOCK, Hook, Policy, Switch, bound_once, describe
 
-__all__ = ["UNSET", "Cache", "CacheInfo", "CacheStats", "cached"]
+__all__ = ["UNSET", "Cache", "CacheInfo", "CacheStats", "Cached", "cached"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -42,18 +45,20 @@ class CacheStats:
     evictions: int
 
 
-def check_size(max_size: int, minimum: int = 0) -> int:
-    """Return ``max_size`` or raise ConfigurationError."""
-    if isinstance(max_size, bool) or not isinstance(max_size, int) or max_size < minimum:
-        raise ConfigurationError(f"max_size takes a whole number of {minimum} or more, not {max_size!r}.", "max_size")
+def _check_size(max_size: int) -> int:
+    if isinstance(max_size, bool) or not isinstance(max_size, int) or max_size < 0:
+        raise ConfigurationError(f"max_size takes a whole number of 0 or more, not {max_size!r}.", "max_size")
     return max_size
 
 
-def check_ttl(ttl: float | None) -> float | None:
-    """Return ``ttl`` or raise ConfigurationError."""
+def _check_ttl(ttl: float | None) -> float | None:
     if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, int | float) or math.isnan(ttl)):
         raise ConfigurationError(f"ttl takes seconds, or None for no expiry, not {ttl!r}.", "ttl")
     return ttl
+
+
+def _reading(clock: Clock | None) -> Callable[[], float]:
+    return time.monotonic if clock is None or clock is SYSTEM_CLOCK else clock.monotonic
 
 
 class Cache(Generic[K, V]):
@@ -64,89 +69,260 @@ class Cache(Generic[K, V]):
     """
 
     def __init__(self, max_size: int = 128, ttl: float | None = 300.0, *, clock: Clock | None = None) -> None:
-        self._max_size = check_size(max_size)
-        self._ttl = check_ttl(ttl)
-        self._now = (clock or SYSTEM_CLOCK).monotonic
-        self._entries: OrderedDict[K, tuple[V, float]] = OrderedDict()
+        self._shelf = Shelf(_check_size(max_size), _reading(clock))
+        self._ttl = _check_ttl(ttl)
+        self._now = self._shelf.now
+        self._find, self._use = self._shelf.entries.get, self._shelf.entries.move_to_end
         self._lock = threading.Lock()
-        self._hits = self._misses = self._evictions = 0
+        self._hits, self._misses = Tally(), Tally()
+        self._hit = self._hits.tick
 
     def get(self, key: K, default: Any = None) -> Any:
         """Return the value, or ``default``."""
-        entries = self._entries
         with self._lock:
-            entry = entries.get(key)
-            if entry is not None:
-                if self._now() < entry[1]:
-                    entries.move_to_end(key)
-                    self._hits += 1
-                    return entry[0]
-                del entries[key]
-            self._misses += 1
+            entry = self._find(key)
+            if entry is not None and self._now() < entry[1]:
+                self._use(key)
+                self._hit()
+                return entry[0]
+        self._misses.tick()
         return default
 
-    def set(self, key: K, value: V, ttl: float | None | _Unset = UNSET) -> None:
+    def set(self, key: K, value: V, ttl: float | _Unset | None = UNSET) -> None:
         """Store ``value``; a ttl of 0 or less removes what was there."""
-        lifetime = self._ttl if isinstance(ttl, _Unset) else check_ttl(ttl)
+        lifetime = self._ttl if isinstance(ttl, _Unset) else _check_ttl(ttl)
         with self._lock:
-            if (lifetime is not None and lifetime <= 0) or self._max_size == 0:
-                self._entries.pop(key, None)
-                return
-            now = self._now()
-            if key not in self._entries and len(self._entries) >= self._max_size:
-                self._make_room(now)
-            self._entries[key] = (value, math.inf if lifetime is None else now + lifetime)
-            self._entries.move_to_end(key)
+            self._shelf.put(key, value, lifetime)
 
     def delete(self, key: K) -> bool:
-        """Remove one entry; return whether it was there."""
+        """Remove one entry; return whether it was there and alive."""
         with self._lock:
-            return self._entries.pop(key, None) is not None
+            entry = self._shelf.entries.pop(key, None)
+            return entry is not None and self._now() < entry[1]
 
     def clear(self) -> None:
         """Remove everything."""
         with self._lock:
-            self._entries.clear()
+            self._shelf.clear()
 
     def purge(self) -> int:
         """Remove expired entries; return how many."""
         with self._lock:
-            return self._drop_expired(self._now())
+            return self._shelf.purge(self._now())
 
     def stats(self) -> CacheStats:
         """Return size and counters."""
         with self._lock:
-            return CacheStats(len(self._entries), self._hits, self._misses, self._evictions)
+            size, evictions = len(self._shelf.entries), self._shelf.evictions
+        return CacheStats(size, self._hits.read(), self._misses.read(), evictions)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        """Return how many entries are held, expired ones not counted."""
+        with self._lock:
+            self._shelf.purge(self._now())
+            return len(self._shelf.entries)
 
     def __contains__(self, key: object) -> bool:
         with self._lock:
-            entry = self._entries.get(key)  # type: ignore[call-overload]
+            entry = self._shelf.entries.get(key)
             return entry is not None and self._now() < entry[1]
 
-    def _make_room(self, now: float) -> None:
-        if not self._drop_expired(now):
-            self._entries.popitem(last=False)
-            self._evictions += 1
 
-    def _drop_expired(self, now: float) -> int:
-        dead = [key for key, (_, end) in self._entries.items() if now >= end]
-        for key in dead:
-            del self._entries[key]
-        return len(dead)
+class Cached(Policy):
+    """What `cached` returns: a decorator and a policy. Every function has its own store, every instance of a class too.
+
+    Decorated functions have ``invalidate(*args, **kwargs)``, ``clear()`` and ``info()``.
+    """
+
+    kind = "cache"
+
+    def __init__(
+        self,
+        ttl: float | None,
+        max_size: int,
+        key: Callable[..., Hashable] | None,
+        typed: bool,
+        stale: float,
+        name: str | None,
+        clock: Clock | None,
+        on_event: Hook | None,
+    ) -> None:
+        super().__init__(name, clock, on_event)
+        if isinstance(stale, bool) or not isinstance(stale, int | float) or not 0 <= stale < math.inf:
+            raise ConfigurationError(f"stale takes seconds of 0 or more, not {stale!r}.", "stale")
+        if key is not None and not callable(key):
+            raise ConfigurationError(f"key takes a function of the call's arguments, not {key!r}.", "key")
+        self._options = StoreOptions(_check_ttl(ttl), _check_size(max_size), float(stale), _reading(clock), self.emit)
+        self._key, self._typed = key, typed
+        self._stores: WeakSet[Store] = WeakSet()
+        self._bound: WeakKeyDictionary[Callable[..., Any], Callable[..., Any]] = WeakKeyDictionary()
+
+    def stats(self) -> CacheInfo:
+        """Return the sums over all functions."""
+        return add_up(store.info() for store in list(self._stores))
+
+    def bind_async(self, fn: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """Return ``fn`` with a store of its own."""
+        return self._bind(fn, True)
+
+    def bind_sync(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the plain function ``fn`` with a store of its own."""
+        if self._options.stale:
+            raise ConfigurationError(
+                f"stale= refreshes in the background and needs an async function; leave it out for {describe(fn)}.",
+                "stale",
+            )
+        return self._bind(fn, False)
+
+    def _bind(self, fn: Callable[..., Any], asynchronous: bool) -> Callable[..., Any]:
+        if is_method(fn):
+            return _CachedMethod(self, fn, asynchronous)
+        store = self.open_store(fn)
+        lookup: Any = compile_lookup(
+            fn,
+            asynchronous,
+            self._typed,
+            self._key,
+            switch=Switch,
+            get=store.shelf.entries.get,
+            used=store.used,
+            now=store.shelf.now,
+            hit=store.hits.tick,
+            miss=store.load_async if asynchronous else store.load_sync,
+        )
+        key_of = compile_key(fn, self._typed, self._key)
+        lookup.invalidate = lambda *args, **kwargs: store.invalidate(key_of(*args, **kwargs))
+        lookup.clear, lookup.info = store.clear, store.info
+        lookup.__wrapped__ = fn
+        return lookup  # type: ignore[no-any-return]
+
+    def open_store(self, fn: Callable[..., Any]) -> Store:
+        """Return a new store for ``fn``, counted in `stats`."""
+        store = Store(fn, self._options)
+        self._stores.add(store)
+        return store
+
+    def key_of_method(self, fn: Callable[..., Any]) -> Callable[..., Hashable]:
+        """Return the key function over the arguments after the instance; a given ``key=`` sees the instance too."""
+        return compile_key(fn, self._typed, self._key, skip=0 if self._key is not None else 1)
+
+    @property
+    def has_own_key(self) -> bool:
+        """Return whether ``key=`` was given."""
+        return self._key is not None
+
+    def call(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call ``fn`` through its store, which is kept while the function lives."""
+        if Switch.off:
+            return fn(*args, **kwargs)
+        return bound_once(self, self._bound, fn)(*args, **kwargs)
 
 
-@dataclass(frozen=True, slots=True)
-class CacheInfo:
-    """What a cached function has done."""
+def cached(
+    ttl: float | None = 300.0,
+    max_size: int = 128,
+    *,
+    key: Callable[..., Hashable] | None = None,
+    typed: bool = True,
+    stale: float = 0.0,
+    name: str | None = None,
+    clock: Clock | None = None,
+    on_event: Hook | None = None,
+) -> Cached:
+    """Return a decorator that remembers results for ``ttl`` seconds (None: no expiry), at most ``max_size`` of them.
 
-    hits: int
-    misses: int
-    loads: int
-    failures: int
-    coalesced: int
-    stale_hits: int
-    evictions: int
-    size: int
+    One load per key however many callers; a cancelled load is taken over by a waiter; a failing one fails its waiters
+    and is not stored. ``typed`` keeps 1, 1.0 and True apart. ``stale`` (async only): for that many seconds past the ttl
+    callers get the old value at once while one refresh runs. Unhashable arguments raise TypeError unless ``key`` (a
+    function of the same arguments) is given.
+    """
+    return Cached(ttl, max_size, key, typed, stale, name, clock, on_event)
+
+
+class _CachedMethod:
+    """A cached method: one store per instance, which the cache does not keep alive."""
+
+    def __init__(self, policy: Cached, fn: Callable[..., Any], asynchronous: bool) -> None:
+        self.policy, self.fn = policy, fn
+        self.key_of = policy.key_of_method(fn)
+        self._bound = _BoundAsync if asynchronous else _Bound
+        self._stores: dict[int, tuple[weakref.ref[Any], Store]] = {}
+        self._lock = threading.Lock()
+        functools.update_wrapper(self, fn)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else self._bound(self, instance)
+
+    def __call__(self, instance: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._bound(self, instance)(*args, **kwargs)
+
+    def store_of(self, instance: Any) -> Store:
+        """Return the instance's store; TypeError when the instance cannot be referred to weakly."""
+        place = id(instance)
+        found = self._stores.get(place)
+        if found is not None and found[0]() is instance:
+            return found[1]
+        with self._lock:
+            found = self._stores.get(place)
+            if found is None or found[0]() is not instance:
+                self._stores[place] = found = (self._watch(instance), self.policy.open_store(self.fn))
+            return found[1]
+
+    def _watch(self, instance: Any) -> weakref.ref[Any]:
+        place = id(instance)
+        stores = self._stores
+
+        def forget(gone: weakref.ref[Any]) -> None:
+            found = stores.get(place)
+            if found is not None and found[0] is gone:
+                del stores[place]
+
+        try:
+            return weakref.ref(instance, forget)
+        except TypeError:
+            raise TypeError(
+                f"{type(instance).__qualname__} cannot be referred to weakly; add '__weakref__' to its __slots__."
+            ) from None
+
+    def invalidate(self, instance: Any, *args: Any, **kwargs: Any) -> None:
+        """Forget one result of one instance."""
+        self._bound(self, instance).invalidate(*args, **kwargs)
+
+    def clear(self) -> None:
+        """Forget every result of every instance."""
+        for _, store in list(self._stores.values()):
+            store.clear()
+
+    def info(self) -> CacheInfo:
+        """Return the sums over all instances."""
+        return add_up(store.info() for _, store in list(self._stores.values()))
+
+
+class _Bound:
+    """A cached method of one instance."""
+
+    def __init__(self, method: _CachedMethod, instance: Any) -> None:
+        self._method, self._instance = method, instance
+        self._store = method.store_of(instance)
+        self.clear, self.info = self._store.clear, self._store.info
+        self.__wrapped__ = method.fn
+
+    def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
+        seen = (self._instance, *args) if self._method.policy.has_own_key else args
+        return self._method.key_of(*seen, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if Switch.off:
+            return self._method.fn(self._instance, *args, **kwargs)
+        return self._store.get_sync(self._key(args, kwargs), (self._instance, *args), kwargs)
+
+    def invalidate(self, *args: Any, **kwargs: Any) -> None:
+        """Forget one result."""
+        self._store.invalidate(self._key(args, kwargs))
+
+
+class _BoundAsync(_Bound):
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if Switch.off:
+            return await self._method.fn(self._instance, *args, **kwargs)
+        return await self._store.get_async(self._key(args, kwargs), (self._instance, *args), kwargs)

@@ -3,66 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, Self
 
 from kimera.clock import Clock
 from kimera.errors import BulkheadFull, ConfigurationError, RateLimited, RefusedError
-from kimera.resilience.pipeline import CallRefused, Hook, Policy, Switch, awaits
+from kimera.resilience._adaptive import AdaptiveLimit
+from kimera.resilience.pipeline import CallRefused, Hook, Policy, Switch, await_it, awaits, guard
 
 __all__ = ["AdaptiveLimit", "Bulkhead", "BulkheadStats", "KeyedRateLimit", "RateLimit", "RateLimitStats"]
-
-
-class AdaptiveLimit:
-    """A concurrency limit that follows the latency it sees (Gradient2; Netflix concurrency-limits).
-
-    ``sample(seconds, in_flight)`` takes one finished call and returns the new limit.
-    """
-
-    def __init__(
-        self,
-        initial: float = 20,
-        minimum: float = 1,
-        maximum: float = 200,
-        smoothing: float = 0.2,
-        tolerance: float = 1.5,
-        long_window: int = 600,
-        queue: float = 4,
-    ) -> None:
-        if not 1 <= minimum <= initial <= maximum:
-            raise ConfigurationError("AdaptiveLimit takes 1 <= minimum <= initial <= maximum.", "adaptive")
-        if not 0 < smoothing <= 1 or tolerance < 1 or long_window < 1 or queue < 0:
-            raise ConfigurationError(
-                "AdaptiveLimit takes 0 < smoothing <= 1, tolerance >= 1, long_window >= 1 and queue >= 0.", "adaptive"
-            )
-        self.limit = float(initial)
-        self._minimum, self._maximum = minimum, maximum
-        self._smoothing, self._tolerance, self._queue = smoothing, tolerance, queue
-        self._alpha = 2 / (long_window + 1)
-        self._first: list[float] = []
-        self._long = 0.0
-
-    def sample(self, seconds: float, in_flight: int) -> float:
-        """Take the duration of one finished call and the calls then in flight; return the new limit."""
-        if len(self._first) < 10:
-            self._first.append(seconds)
-            self._long = sum(self._first) / len(self._first)
-        else:
-            self._long = self._long * (1 - self._alpha) + seconds * self._alpha
-        if self._long > 2 * seconds:
-            self._long *= 0.95
-        if in_flight < self.limit / 2:
-            return self.limit
-        gradient = max(0.5, min(1.0, self._tolerance * self._long / seconds)) if seconds > 0 else 1.0
-        target = (1 - self._smoothing) * self.limit + self._smoothing * (gradient * self.limit + self._queue)
-        self.limit = max(self._minimum, min(self._maximum, target))
-        return self.limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +31,11 @@ class BulkheadStats:
     refused: int
 
 
-class _Waiter(Protocol):
-    def wake(self) -> None:
-        """Tell the waiter that the slot is his."""
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class _TaskWaiter:
@@ -89,7 +47,11 @@ class _TaskWaiter:
         self.granted = False
 
     def wake(self) -> None:
-        self.loop.call_soon_threadsafe(self._set)
+        """Tell the task; raises RuntimeError when its event loop is closed."""
+        if _running_loop() is self.loop:
+            self._set()
+        else:
+            self.loop.call_soon_threadsafe(self._set)
 
     def _set(self) -> None:
         if not self.future.done():
@@ -114,14 +76,15 @@ class Bulkhead(Policy):
     """At most ``limit`` calls inside and ``queue`` waiting (None: no bound), strictly first come first served.
 
     A freed slot goes to the oldest waiter, never to a newcomer. Full: `BulkheadFull` at once; after ``max_wait``
-    seconds: `BulkheadFull` with ``waited``. One object serves threads and several event loops.
+    seconds: `BulkheadFull` with ``waited``. ``adaptive`` lowers the limit below ``limit``, never above it. One object
+    serves threads and several event loops.
     """
 
     kind = "bulkhead"
 
     def __init__(
         self,
-        limit: int = 20,
+        limit: int,
         *,
         queue: int | None = 1024,
         max_wait: float | None = 30.0,
@@ -141,13 +104,13 @@ class Bulkhead(Policy):
         self._lock = threading.Lock()
         self._inside = 0
         self._refused = 0
-        self._waiters: deque[AnyWaiter] = deque()
+        self._waiters: OrderedDict[AnyWaiter, None] = OrderedDict()
         self._starts: ContextVar[tuple[float | None, ...]] = ContextVar("kimera_bulkhead", default=())
 
     @property
     def limit(self) -> int:
         """Return the slots there are now."""
-        return self._fixed if self._adaptive is None else math.floor(self._adaptive.limit)
+        return self._fixed if self._adaptive is None else min(self._fixed, math.floor(self._adaptive.limit))
 
     def stats(self) -> BulkheadStats:
         """Return slots in use, waiters and refusals."""
@@ -156,27 +119,23 @@ class Bulkhead(Policy):
 
     def bind_async(self, fn: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """Return ``fn`` inside a slot."""
-        lock = self._lock
+        if self._adaptive is not None:
+
+            async def adapting(*args: Any, **kwargs: Any) -> Any:
+                if Switch.off:
+                    return await fn(*args, **kwargs)
+                if not self._try_enter():
+                    await self._wait_async()
+                return await self._inside_slot(fn, args, kwargs)
+
+            return guard(adapting, fn)  # type: ignore[no-any-return]
+        lock, waiters, limit = self._lock, self._waiters, self._fixed
 
         async def guarded(*args: Any, **kwargs: Any) -> Any:
             if Switch.off:
                 return await fn(*args, **kwargs)
             with lock:
-                admitted = not self._waiters and self._inside < self.limit
-                if admitted:
-                    self._inside += 1
-            if not admitted:
-                await self._wait_async()
-            return await self._inside_slot(fn(*args, **kwargs))
-
-        if self._adaptive is not None:
-            return guarded
-
-        async def plain(*args: Any, **kwargs: Any) -> Any:
-            if Switch.off:
-                return await fn(*args, **kwargs)
-            with lock:
-                admitted = not self._waiters and self._inside < self._fixed
+                admitted = not waiters and self._inside < limit
                 if admitted:
                     self._inside += 1
             if not admitted:
@@ -184,16 +143,23 @@ class Bulkhead(Policy):
             try:
                 return await fn(*args, **kwargs)
             finally:
-                self._leave(None)
+                with lock:
+                    handing = bool(waiters)
+                    if not handing:
+                        self._inside -= 1
+                if handing:
+                    self._leave(None)
 
-        return plain
+        return guard(guarded, fn)  # type: ignore[no-any-return]
 
-    async def _inside_slot(self, call: Awaitable[Any]) -> Any:
+    async def _inside_slot(
+        self, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         started: float | None = self._clock.monotonic()
         try:
-            return await call
+            return await fn(*args, **kwargs)
         except BaseException as error:
-            if not isinstance(error, Exception) or isinstance(error, RefusedError):
+            if _gives_no_sample(error):
                 started = None
             raise
         finally:
@@ -201,44 +167,44 @@ class Bulkhead(Policy):
 
     def bind_sync(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Return the plain function ``fn`` inside a slot."""
+        timed = self._adaptive is not None
 
         def guarded(*args: Any, **kwargs: Any) -> Any:
             if Switch.off:
                 return fn(*args, **kwargs)
-            self._enter_sync()
-            started: float | None = self._clock.monotonic() if self._adaptive is not None else None
-            kept = True
+            if not self._try_enter():
+                self._wait_sync()
+            started: float | None = self._clock.monotonic() if timed else None
             try:
                 result = fn(*args, **kwargs)
-                kept = not awaits(result)
-                return result if kept else self._inside_slot(result)
             except BaseException as error:
-                if not isinstance(error, Exception) or isinstance(error, RefusedError):
-                    started = None
+                self._leave(None if _gives_no_sample(error) else started)
                 raise
-            finally:
-                if kept:
-                    self._leave(started)
+            if awaits(result):
+                return self._inside_slot(await_it, (result, fn), {})
+            self._leave(started)
+            return result
 
-        return guarded
+        return guard(guarded, fn)  # type: ignore[no-any-return]
 
     def __enter__(self) -> Self:
         if Switch.off:
             self._starts.set((*self._starts.get(), None))
-        else:
-            self._enter_sync()
-            self._starts.set((*self._starts.get(), self._clock.monotonic()))
+            return self
+        if not self._try_enter():
+            self._wait_sync()
+        self._starts.set((*self._starts.get(), self._clock.monotonic()))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        *rest, started = self._starts.get()
-        self._starts.set(tuple(rest))
-        if started is None:
-            return
-        neutral = error is not None and (not isinstance(error, Exception) or isinstance(error, RefusedError))
-        self._leave(None if neutral else started)
+        starts = self._starts.get()
+        self._starts.set(starts[:-1])
+        if not starts:  # left in another context than it was entered: the slot is free all the same
+            self._leave(None)
+        elif starts[-1] is not None:
+            self._leave(None if _gives_no_sample(error) else starts[-1])
 
     async def __aenter__(self) -> Self:
         if Switch.off:
@@ -268,8 +234,8 @@ class Bulkhead(Policy):
                 self._inside += 1
                 waiter.granted = True
                 return
-            if self._queue is None or len(self._waiters) < self._queue:
-                self._waiters.append(waiter)
+            if self._max_wait != 0 and (self._queue is None or len(self._waiters) < self._queue):
+                self._waiters[waiter] = None
                 return
             self._refused += 1
         raise self._full(f"{self.name} is full and so is its queue.", 0.0)
@@ -295,9 +261,7 @@ class Bulkhead(Policy):
                 self._leave(None)
             raise
 
-    def _enter_sync(self) -> None:
-        if self._try_enter():
-            return
+    def _wait_sync(self) -> None:
         waiter = _ThreadWaiter()
         self._join(waiter)
         if waiter.granted:
@@ -316,7 +280,7 @@ class Bulkhead(Policy):
         with self._lock:
             if waiter.granted:
                 return True
-            self._waiters.remove(waiter)
+            del self._waiters[waiter]
             return False
 
     def _waited_out(self) -> BulkheadFull:
@@ -336,12 +300,19 @@ class Bulkhead(Policy):
                 self._adaptive.sample(self._clock.monotonic() - started, self._inside)
             self._inside -= 1
             while self._waiters and self._inside < self.limit:
-                waiter = self._waiters.popleft()
+                waiter, _ = self._waiters.popitem(last=False)
                 waiter.granted = True
                 self._inside += 1
                 woken.append(waiter)
         for waiter in woken:
-            waiter.wake()
+            try:
+                waiter.wake()
+            except RuntimeError:  # its event loop was closed over its head: the slot goes to the next one
+                self._leave(None)
+
+
+def _gives_no_sample(error: BaseException | None) -> bool:
+    return error is not None and (not isinstance(error, Exception) or isinstance(error, RefusedError))
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +329,7 @@ _NS = 1_000_000_000
 class RateLimit(Policy):
     """At most ``rate`` calls per ``per`` seconds, with a burst: GCRA in whole nanoseconds.
 
-    ``try_acquire(cost)`` returns 0.0, or the seconds to wait without taking anything. The other faces wait when the wait
+    ``try_acquire(cost)`` returns 0.0, or the seconds to wait without taking anything. The other faces wait when that
     is at most ``max_wait`` seconds (None: always), reserving at once so that order is that of arrival; else they raise
     `RateLimited`. A cancelled waiter's reservation is not given back.
     """
@@ -376,7 +347,7 @@ class RateLimit(Policy):
         clock: Clock | None = None,
         on_event: Hook | None = None,
     ) -> None:
-        if not 0 < rate < math.inf or not 0 < per < math.inf:
+        if isinstance(rate, bool) or not 0 < rate < math.inf or not 0 < per < math.inf:
             raise ConfigurationError(
                 f"RateLimit takes a rate and a period above 0, e.g. RateLimit(10, per=60), not {rate!r} per {per!r}.",
                 "rate",
@@ -387,7 +358,7 @@ class RateLimit(Policy):
             raise ConfigurationError(f"RateLimit takes max_wait seconds of 0 or more, not {max_wait!r}.", "max_wait")
         super().__init__(name, clock, on_event)
         self.burst = burst if burst is not None else max(1, math.floor(rate))
-        self._step = round(per * _NS / rate)
+        self._step = max(1, round(per * _NS / rate))
         self._tolerance = self.burst * self._step
         self._max_wait = max_wait
         self._arrival = 0
@@ -442,7 +413,7 @@ class RateLimit(Policy):
                     await self._clock.sleep(wait)
             return await fn(*args, **kwargs)
 
-        return limited
+        return guard(limited, fn)  # type: ignore[no-any-return]
 
     def bind_sync(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Return the plain function ``fn`` admitted at this rate."""
@@ -454,7 +425,7 @@ class RateLimit(Policy):
                     self._clock.pause(wait)
             return fn(*args, **kwargs)
 
-        return limited
+        return guard(limited, fn)  # type: ignore[no-any-return]
 
     def __enter__(self) -> Self:
         if not Switch.off and (wait := self._wait_or_raise(1)):
@@ -480,12 +451,10 @@ class RateLimit(Policy):
 class KeyedRateLimit:
     """One `RateLimit` per key, least recently used dropped first."""
 
-    default_max_keys: ClassVar[int] = 10_000
-
-    def __init__(self, rate: float, per: float = 1.0, *, max_keys: int = default_max_keys, **options: Any) -> None:
-        if max_keys < 1:
+    def __init__(self, rate: float, per: float = 1.0, *, max_keys: int = 10_000, **options: Any) -> None:
+        if isinstance(max_keys, bool) or not isinstance(max_keys, int) or max_keys < 1:
             raise ConfigurationError(f"RateLimit.keyed takes max_keys of 1 or more, not {max_keys!r}.", "max_keys")
-        self._make = lambda: RateLimit(rate, per, **options)
+        self._make: Callable[[], RateLimit] = functools.partial(RateLimit, rate, per, **options)
         self._make()
         self._max_keys = max_keys
         self._limits: OrderedDict[Hashable, RateLimit] = OrderedDict()

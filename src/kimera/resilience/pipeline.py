@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import logging
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, ClassVar, Generic, Literal, NoReturn, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 from kimera.clock import Clock, SystemClock
 from kimera.errors import ConfigurationError
@@ -151,7 +154,8 @@ def inactive() -> Iterator[None]:
         Switch.off -= 1
 
 
-attempt_counter: ContextVar[list[int] | None] = ContextVar("kimera_attempts", default=None)
+# attempts made so far, and the Retry that counts them: an unrelated Retry deeper down leaves the number alone
+attempt_counter: ContextVar[list[Any] | None] = ContextVar("kimera_attempts", default=None)
 
 
 def is_async(fn: Callable[..., Any]) -> bool:
@@ -170,10 +174,55 @@ def is_async(fn: Callable[..., Any]) -> bool:
     return False
 
 
-def describe(fn: Any) -> str:
-    """Return a name for a callable."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
+def _is_async_now(fn: Any) -> bool:
+    # what is_async says, from the code flags alone where there is code: a call should not cost an inspection
+    code = getattr(fn, "__code__", None)
+    if code is None or code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR):
+        return is_async(fn)
+    return bool(code.co_flags & inspect.CO_COROUTINE)
+
+
+async def apply_async(fn: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+    """Await ``fn(*args, **kwargs)``; a policy bound to this once serves its ``call`` face for every function."""
+    return await fn(*args, **kwargs)
+
+
+def apply(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Return ``fn(*args, **kwargs)``; the same for plain functions."""
+    return fn(*args, **kwargs)
+
+
+async def await_it(value: Awaitable[Any], origin: Callable[..., Any]) -> Any:
+    """Await what ``origin`` gave."""
+    return await value
+
+
+_STANDS_FOR: dict[Any, int] = {apply_async: 0, apply: 0, await_it: 1}
+"""Functions that stand for another one, and which argument that is."""
+
+
+def guard(wrapper: Any, fn: Callable[..., Any]) -> Any:
+    """Note on ``wrapper`` what it guards, so that errors can name it."""
+    wrapper.__wrapped__ = fn
+    return wrapper
+
+
+def origin(fn: Any, args: tuple[Any, ...] = ()) -> Any:
+    """Return what is really called: looks under our wrappers, partials, and the stand-ins of the ``call`` face."""
+    while True:
+        if isinstance(fn, functools.partial):
+            fn = fn.func
+        elif hasattr(fn, "__wrapped__"):
+            fn = fn.__wrapped__
+        elif isinstance(fn, FunctionType) and args and fn in _STANDS_FOR:
+            fn, args = args[_STANDS_FOR[fn]], ()
+        else:
+            return fn
+
+
+def describe(fn: Any, args: tuple[Any, ...] = ()) -> str:
+    """Return the name of what is really called."""
+    fn = origin(fn, args)
     return getattr(fn, "__qualname__", None) or type(fn).__qualname__
 
 
@@ -182,11 +231,19 @@ def awaits(value: object) -> bool:
     return hasattr(type(value), "__await__")
 
 
+def grown(base: float, factor: float, times: int, top: float) -> float:
+    """Return min(top, base * factor**times), also where the power overflows."""
+    try:
+        return min(top, base * factor**times)
+    except OverflowError:
+        return top if base else 0.0
+
+
 class Policy:
     """What all policies share: faces, events, statistics.
 
-    A subclass gives ``bind_async``, ``bind_sync`` and, where a block makes sense, ``__enter__``/``__aenter__``. What the
-    two return looks at `Switch` first, so that `inactive` reaches it.
+    A subclass gives ``bind_async``, ``bind_sync`` and, where a block makes sense, ``__enter__``/``__aenter__``.
+    What the two return looks at `Switch` first, so that `inactive` reaches it.
     """
 
     kind: ClassVar[str] = "policy"
@@ -228,16 +285,26 @@ class Policy:
         """Call ``fn`` under the policy: a plain function gives its value, an async one an awaitable."""
         if Switch.off:
             return fn(*args, **kwargs)
-        if is_async(fn):
-            result: Any = self.bind_async(fn)(*args, **kwargs)  # type: ignore[arg-type]
-        else:
-            result = self.bind_sync(fn)(*args, **kwargs)
-        return result  # type: ignore[no-any-return]
+        if _is_async_now(fn):
+            return self._through_async(fn, *args, **kwargs)  # type: ignore[return-value]
+        return self._through_sync(fn, *args, **kwargs)  # type: ignore[no-any-return]
+
+    @functools.cached_property
+    def _through_async(self) -> Callable[..., Awaitable[Any]]:
+        return self.bind_async(apply_async)
+
+    @functools.cached_property
+    def _through_sync(self) -> Callable[..., Any]:
+        return self.bind_sync(apply)
+
+    def counts_attempts(self) -> Policy:
+        """Return the policy whose attempts an outcome of this one reports."""
+        return self
 
     def outcome(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call ``fn`` and return `Ok` or `Err` (an awaitable of it for an async function); never raises Exception."""
         started = self._clock.monotonic()
-        counter = [1]
+        counter: list[Any] = [1, self.counts_attempts()]
         token = attempt_counter.set(counter)
         try:
             result: Any = self.call(fn, *args, **kwargs)
@@ -249,7 +316,7 @@ class Policy:
             return self._outcome_async(result, counter, started)
         return Ok(result, counter[0], self._clock.monotonic() - started)
 
-    async def _outcome_async(self, result: Awaitable[Any], counter: list[int], started: float) -> Outcome[Any]:
+    async def _outcome_async(self, result: Awaitable[Any], counter: list[Any], started: float) -> Outcome[Any]:
         token = attempt_counter.set(counter)
         try:
             value = await result
@@ -296,13 +363,14 @@ class Pipeline(Policy):
             flat.extend(policy.policies if isinstance(policy, Pipeline) else [policy])
         if not flat:
             raise ConfigurationError("Pipeline needs at least one policy, e.g. Pipeline(Timeout(30)).", "policies")
-        self.policies = tuple(flat)
+        self.policies: tuple[Policy, ...] = tuple(flat)
         super().__init__(name, next((p._clock for p in flat if p._clock is not SYSTEM_CLOCK), None), None)
         _refuse(self.policies)
         self._roles = _roles(self.policies)
         for remedy in _doubts(self.policies):
             warnings.warn(remedy, PipelineWarning, stacklevel=2)
-        self._compiled: dict[int, tuple[Any, Callable[..., Any]]] = {}
+        self._cached = bool(_kinds(self.policies, "cache"))
+        self._compiled: WeakKeyDictionary[Callable[..., Any], Callable[..., Any]] = WeakKeyDictionary()
 
     def bind_async(self, fn: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """Return ``fn`` inside every policy, the last one innermost."""
@@ -321,6 +389,16 @@ class Pipeline(Policy):
         for policy in reversed(self.policies):
             fn = policy.bind_plain(fn)
         return fn
+
+    def call(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Call ``fn`` under every policy; with a cache among them each function is bound once and kept weakly."""
+        if not self._cached or Switch.off:
+            return super().call(fn, *args, **kwargs)
+        return bound_once(self, self._compiled, fn)(*args, **kwargs)  # type: ignore[no-any-return]
+
+    def counts_attempts(self) -> Policy:
+        """Return the Retry of the pipeline, if there is one."""
+        return next((policy for policy in self.policies if policy.kind == "retry"), self)
 
     def subscribe(self, hook: Hook) -> None:
         """Let ``hook`` receive every event of every policy in the pipeline."""
@@ -343,9 +421,22 @@ class Pipeline(Policy):
         attempt: Policy | None = None,
         name: str | None = None,
     ) -> Pipeline:
-        """Return total Timeout, Retry, Breaker, RateLimit, Bulkhead, attempt Timeout in this order, without the Nones."""
+        """Return total Timeout, Retry, Breaker, RateLimit, Bulkhead, attempt Timeout in this order, Nones left out."""
         order = (total, retry, breaker, rate, bulkhead, attempt)
         return cls(*(policy for policy in order if policy is not None), name=name)
+
+
+def bound_once(
+    policy: Policy, known: WeakKeyDictionary[Callable[..., Any], Callable[..., Any]], fn: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Return ``fn`` bound to a policy that keeps something per function; a method is bound by its function."""
+    owner = getattr(fn, "__self__", None)
+    plain = getattr(fn, "__func__", None)
+    key = fn if owner is None or plain is None else plain
+    found = known.get(key)
+    if found is None:
+        found = known[key] = policy.bind_async(key) if is_async(key) else policy.bind_sync(key)
+    return found if key is fn else functools.partial(found, owner)
 
 
 def _kinds(policies: tuple[Policy, ...], kind: str) -> list[int]:
@@ -378,7 +469,12 @@ def _doubts(policies: tuple[Policy, ...]) -> list[str]:
             doubts.append("A Bulkhead outside a Retry holds its slot while waiting; put the Bulkhead inside.")
         if any(place > retry for place in _kinds(policies, "cache")):
             doubts.append("A cache inside a Retry is asked at every attempt; put the cache outside.")
-    limits = [policies[place].seconds for place in _kinds(policies, "timeout")]  # type: ignore[attr-defined]
-    if any(inner >= outer for outer, inner in zip(limits, limits[1:], strict=False)):
-        doubts.append("An inner Timeout that is not shorter than an outer one never acts; make it shorter.")
+    doubts.extend(_doubt_about_limits(policies))
     return doubts
+
+
+def _doubt_about_limits(policies: tuple[Policy, ...]) -> list[str]:
+    limits = [policies[place].seconds for place in _kinds(policies, "timeout")]  # type: ignore[attr-defined]
+    if any(inner >= outer for outer, inner in itertools.pairwise(limits)):
+        return ["An inner Timeout that is not shorter than an outer one never acts; make it shorter."]
+    return []

@@ -27,8 +27,11 @@ from kimera.resilience.pipeline import (
     Switch,
     attempt_counter,
     awaits,
+    describe,
+    grown,
+    guard,
 )
-from kimera.resilience.timeout import Timeout, remaining
+from kimera.resilience.timeout import Timeout, enter_limit, leave_limit, remaining
 
 __all__ = ["Attempt", "Retry", "RetryBudget", "RetryStats"]
 
@@ -125,7 +128,7 @@ class Retry(Policy):
     def bind_async(self, fn: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """Return ``fn`` repeated by this rule."""
         if self.total is not None or self.budget is not None:
-            return self._bind_general(fn)
+            return self._bind_bounded(fn)
 
         async def retrying(*args: Any, **kwargs: Any) -> Any:
             try:
@@ -133,98 +136,122 @@ class Retry(Policy):
             except Exception as error:
                 if Switch.off:
                     raise
-                course = _Course(self, None)
-                delay = course.delay_or_raise(error)
+                course = _Course(self)
+                delay = course.delay_after(error)
+                if delay is None:
+                    raise
             await self._clock.sleep(delay)
-            return await _go_on(course, fn, args, kwargs)
+            return await course.go_on(fn, args, kwargs)
 
-        return retrying
+        return guard(retrying, fn)  # type: ignore[no-any-return]
 
-    def _bind_general(self, fn: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def run(args: tuple[Any, ...], kwargs: dict[str, Any], course: _Course) -> Any:
-            if self.budget is not None:
-                self.budget.deposit()
-            return await _go_on(course, fn, args, kwargs)
+    def _bind_bounded(self, fn: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def attempts(course: _Course, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            return await course.go_on(fn, args, kwargs)
+
+        cut: Callable[..., Awaitable[Any]] = attempts
+        if self.total is not None:
+            limit = Timeout(self.total, clock=None if self._clock is SYSTEM_CLOCK else self._clock)
+            cut = limit.bind_role(attempts, "total")
 
         async def retrying(*args: Any, **kwargs: Any) -> Any:
             if Switch.off:
                 return await fn(*args, **kwargs)
-            course = _Course(self, self.total)
-            if self.total is None:
-                return await run(args, kwargs, course)
+            course = self._begin()
             try:
-                limit = Timeout(self.total, clock=None if self._clock is SYSTEM_CLOCK else self._clock)
-                return await limit.bind_role(run, "total")(args, kwargs, course)
-            except DeadlineExceeded as cut:
-                if course.last is None or cut is course.last:
+                return await cut(course, args, kwargs)
+            except DeadlineExceeded as late:
+                if late is course.last or late.operation != describe(attempts):
                     raise
-                raise cut from course.last
+                course.give_up(course.last or late)
+                raise DeadlineExceeded("", describe(fn, args), self.total, elapsed=late.elapsed) from course.last
 
-        return retrying
+        return guard(retrying, fn)  # type: ignore[no-any-return]
 
     def bind_sync(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Return the plain function ``fn`` repeated by this rule; waits with ``clock.pause``."""
+        if self.total is not None or self.budget is not None:
+            return self._bind_bounded_sync(fn)
 
+        def retrying(*args: Any, **kwargs: Any) -> Any:
+            try:
+                result = fn(*args, **kwargs)
+            except Exception as error:
+                if Switch.off:
+                    raise
+                course = _Course(self)
+                delay = course.delay_after(error)
+                if delay is None:
+                    raise
+            else:
+                return self._finish(result, _Course(self), fn, args, kwargs) if awaits(result) else result
+            self._clock.pause(delay)
+            return self._repeat(course, fn, args, kwargs)
+
+        return guard(retrying, fn)  # type: ignore[no-any-return]
+
+    def _bind_bounded_sync(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         def retrying(*args: Any, **kwargs: Any) -> Any:
             if Switch.off:
                 return fn(*args, **kwargs)
-            if self.budget is not None:
-                self.budget.deposit()
-            course = _Course(self, self.total) if self.total is not None else None
-            while True:
-                try:
-                    result = fn(*args, **kwargs)
-                except Exception as error:
-                    course = course or _Course(self, self.total)
-                    delay = course.delay_or_raise(error)
-                else:
-                    if awaits(result):
-                        return self._finish(result, fn, args, kwargs, course or _Course(self, self.total))
-                    return result
-                self._clock.pause(delay)
+            course = self._begin()
+            if self.total is None:
+                return self._repeat(course, fn, args, kwargs)
+            token = enter_limit(self.total, self._clock)
+            try:
+                return self._repeat(course, fn, args, kwargs)
+            finally:
+                leave_limit(token)
 
-        return retrying
+        return guard(retrying, fn)  # type: ignore[no-any-return]
+
+    def _repeat(self, course: _Course, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        while True:
+            try:
+                result = fn(*args, **kwargs)
+            except Exception as error:
+                delay = course.delay_after(error)
+                if delay is None:
+                    raise
+            else:
+                return self._finish(result, course, fn, args, kwargs) if awaits(result) else result
+            self._clock.pause(delay)
 
     async def _finish(
         self,
         first: Awaitable[Any],
+        course: _Course,
         fn: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        course: _Course,
     ) -> Any:
-        try:
-            return await first
-        except Exception as error:
-            delay = course.delay_or_raise(error)
-        await self._clock.sleep(delay)
+        # a plain function gave an awaitable: its first attempt has begun, the others call the function again
+        pending: list[Any] = [first]
 
-        async def again(*inner: Any, **named: Any) -> Any:
-            result = fn(*inner, **named)
+        async def attempt(*inner: Any, **named: Any) -> Any:
+            result = pending.pop() if pending else fn(*inner, **named)
             return await result if awaits(result) else result
 
-        return await _go_on(course, again, args, kwargs)
+        return await course.go_on(attempt, args, kwargs)
 
     def __iter__(self) -> Iterator[Attempt]:
         course = self._begin()
         while not course.done:
-            attempt = Attempt(course)
-            yield attempt
-            if course.delay is not None:
-                self._clock.pause(course.delay)
+            yield Attempt(course)
+            if course.next_pause() is not None:
+                self._clock.pause(course.delay or 0.0)
 
     async def __aiter__(self) -> AsyncIterator[Attempt]:
         course = self._begin()
         while not course.done:
-            attempt = Attempt(course)
-            yield attempt
-            if course.delay is not None:
-                await self._clock.sleep(course.delay)
+            yield Attempt(course)
+            if course.next_pause() is not None:
+                await self._clock.sleep(course.delay or 0.0)
 
     def _begin(self) -> _Course:
         if self.budget is not None:
             self.budget.deposit()
-        return _Course(self, self.total)
+        return _Course(self)
 
     def _wanted(self, error: Exception) -> tuple[bool, float | None]:
         """Return whether to retry, and the delay when the predicate names one."""
@@ -234,7 +261,7 @@ class Retry(Policy):
             return False, None
         if self._named_classes:
             return isinstance(error, self._named_classes), None
-        answer = self._on(error)  # type: ignore[operator,arg-type,call-arg]
+        answer = self._on(error)  # type: ignore[operator]
         if isinstance(answer, bool) or not isinstance(answer, int | float):
             return bool(answer), None
         return True, max(0.0, float(answer))
@@ -243,35 +270,60 @@ class Retry(Policy):
 class _Course:
     """One call's way through its attempts."""
 
-    __slots__ = ("delay", "done", "failures", "last", "policy", "previous", "until")
+    __slots__ = ("begun", "delay", "done", "failures", "last", "policy", "previous", "until")
 
-    def __init__(self, policy: Retry, total: float | None) -> None:
+    def __init__(self, policy: Retry) -> None:
         self.policy = policy
         self.failures = 0
         self.previous = policy.initial
-        self.until = None if total is None else policy._clock.monotonic() + total
+        self.until = None if policy.total is None else policy._clock.monotonic() + policy.total
         self.last: Exception | None = None
         self.delay: float | None = None
+        self.begun = False
         self.done = False
 
-    def delay_or_raise(self, error: Exception) -> float:
-        """Return the seconds to wait before the next attempt, or raise ``error`` when there is none."""
+    async def go_on(self, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Attempt until one succeeds or the rule says enough."""
+        sleep = self.policy._clock.sleep
+        while True:
+            try:
+                return await fn(*args, **kwargs)
+            except Exception as error:
+                delay = self.delay_after(error)
+                if delay is None:
+                    raise
+            await sleep(delay)
+
+    def delay_after(self, error: Exception) -> float | None:
+        """Count one failure; return the seconds to wait before the next attempt, or None when there is none."""
         policy = self.policy
         self.failures += 1
         self.last = error
         delay = self._next_delay(error)
         if delay is None:
-            with policy._lock:
-                policy._given_up += 1
-            policy.emit(RetryGivenUp, self.failures, error)
-            raise error
+            self.give_up(error)
+            return None
         with policy._lock:
             policy._retries += 1
         counter = attempt_counter.get()
-        if counter is not None:
+        if counter is not None and counter[1] is policy:
             counter[0] = self.failures + 1
         policy.emit(RetryScheduled, self.failures, delay, error)
         return delay
+
+    def give_up(self, error: Exception) -> None:
+        """Count and tell that no attempt follows."""
+        policy = self.policy
+        with policy._lock:
+            policy._given_up += 1
+        policy.emit(RetryGivenUp, max(1, self.failures), error)
+
+    def next_pause(self) -> float | None:
+        """Return the wait before the block's next attempt; None when the block is over."""
+        if not self.begun:
+            raise RuntimeError("Retry's loop needs `with attempt:` around its body, or it cannot see how it ended.")
+        self.begun = False
+        return None if self.done else self.delay
 
     def _next_delay(self, error: Exception) -> float | None:
         policy = self.policy
@@ -298,10 +350,7 @@ class _Course:
             spread = 3 * self.previous - policy.initial
             self.previous = min(policy.max_delay, policy.initial + spread * policy._rng())
             return self.previous
-        try:
-            base = min(policy.max_delay, policy.initial * policy.factor ** (self.failures - 1))
-        except OverflowError:
-            base = policy.max_delay
+        base = grown(policy.initial, policy.factor, self.failures - 1, policy.max_delay)
         return base * policy._rng() if policy.jitter == "full" else base
 
     def _left(self) -> float | None:
@@ -312,20 +361,10 @@ class _Course:
         return own if outer is None else min(own, outer)
 
 
-async def _go_on(
-    course: _Course, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    sleep = course.policy._clock.sleep
-    while True:
-        try:
-            return await fn(*args, **kwargs)
-        except Exception as error:
-            delay = course.delay_or_raise(error)
-        await sleep(delay)
-
-
 class Attempt:
     """One attempt of the block face: an error inside the ``with`` is swallowed when another attempt follows."""
+
+    __slots__ = ("_course", "number")
 
     def __init__(self, course: _Course) -> None:
         self._course = course
@@ -333,22 +372,17 @@ class Attempt:
 
     def __enter__(self) -> Self:
         self._course.delay = None
+        self._course.begun = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if not isinstance(error, Exception) or Switch.off:
-            self._course.done = True
-            return False
-        try:
-            self._course.delay = self._course.delay_or_raise(error)
-        except Exception as final:
-            self._course.done = True
-            if final is error:
-                return False
-            raise
-        return True
+        course = self._course
+        if isinstance(error, Exception) and not Switch.off:
+            course.delay = course.delay_after(error)
+        course.done = course.delay is None
+        return not course.done
 
 
 def _classes(on: Condition) -> tuple[type[BaseException], ...]:

@@ -3,30 +3,110 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import math
+import threading
+import time
+from asyncio import CancelledError, current_task, get_running_loop
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 from kimera.clock import Clock
 from kimera.errors import ConfigurationError, DeadlineExceeded, OperationTimeout
-from kimera.resilience.pipeline import SYSTEM_CLOCK, Hook, Policy, Switch, TimedOut, awaits, describe
+from kimera.resilience.pipeline import (
+    SYSTEM_CLOCK,
+    Hook,
+    Policy,
+    Switch,
+    TimedOut,
+    await_it,
+    awaits,
+    describe,
+    guard,
+    origin,
+)
 
 __all__ = ["Timeout", "TimeoutStats", "remaining"]
 
-# (deadline on that clock, clock): the nearest enclosing limit
-_deadline: ContextVar[tuple[float, Clock] | None] = ContextVar("kimera_deadline", default=None)
+
+class Limit:
+    """A moment on a clock until which the code below may run."""
+
+    __slots__ = ("clock", "deadline")
+
+    def __init__(self, deadline: float, clock: Clock) -> None:
+        self.deadline, self.clock = deadline, clock
+
+
+class _Cut:
+    """One call under a limit of the machine's clock, and the task to cancel when it lasts too long."""
+
+    __slots__ = ("before", "deadline", "fired", "task")
+    clock = SYSTEM_CLOCK
+
+    def __init__(self, task: asyncio.Task[Any], deadline: float, before: int) -> None:
+        self.task, self.deadline, self.before = task, deadline, before
+        self.fired = False
+
+
+_limit: ContextVar[Limit | _Cut | None] = ContextVar("kimera_limit", default=None)
 
 
 def remaining() -> float | None:
     """Return the seconds left to the nearest enclosing limit, or None outside of any; never below 0."""
-    limit = _deadline.get()
-    if limit is None:
-        return None
-    return max(0.0, limit[0] - limit[1].monotonic())
+    limit = _limit.get()
+    return None if limit is None else max(0.0, limit.deadline - limit.clock.monotonic())
+
+
+def enter_limit(seconds: float, clock: Clock) -> Token[Any]:
+    """Let `remaining` count down from ``seconds``, unless an outer limit ends sooner; `leave_limit` undoes it."""
+    outer = _limit.get()
+    if outer is not None and outer.deadline - outer.clock.monotonic() < seconds:
+        return _limit.set(outer)
+    return _limit.set(Limit(clock.monotonic() + seconds, clock))
+
+
+def leave_limit(token: Token[Any]) -> None:
+    """Undo `enter_limit`."""
+    _limit.reset(token)
+
+
+def forget_limit() -> None:
+    """Lift every limit for the rest of this context: what runs on its own is under nobody's deadline."""
+    _limit.set(None)
+
+
+class _Watch:
+    """The running calls of one Timeout on one event loop, with one timer for all of them.
+
+    Calls under the same limit fall due in the order in which they began, so the oldest is the only one to be watched;
+    a call that ends in time costs one insertion and one removal instead of a timer.
+    """
+
+    __slots__ = ("armed", "calls", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.calls: dict[_Cut, None] = {}
+        self.armed = False
+
+    def arm(self, seconds: float) -> None:
+        self.armed = True
+        self.loop.call_later(seconds, self._fire)
+
+    def _fire(self) -> None:
+        self.armed = False
+        now = time.monotonic()
+        for cut in self.calls:
+            if cut.deadline > now:
+                self.arm(cut.deadline - now)
+                return
+            if not cut.fired:
+                cut.fired = True
+                cut.task.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +137,9 @@ class Timeout(Policy):
         self.seconds = float(seconds)
         self._timed_out = 0
         self._blocks: ContextVar[tuple[Any, ...]] = ContextVar("kimera_timeout_blocks", default=())
+        self._watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = WeakKeyDictionary()
+        self._watches_lock = threading.Lock()
+        self._watch: _Watch | None = None
 
     def stats(self) -> TimeoutStats:
         """Return the limit and how often it was hit."""
@@ -68,25 +151,77 @@ class Timeout(Policy):
 
     def bind_role(self, fn: Callable[..., Awaitable[Any]], role: str | None) -> Callable[..., Awaitable[Any]]:
         """Return ``fn`` cut after the limit; in the role ``total`` the error is `DeadlineExceeded`."""
-        seconds, clock = self.seconds, self._clock
-        system = clock is SYSTEM_CLOCK
-        scope_of = asyncio.timeout if system else clock.timeout
         error = DeadlineExceeded if role == "total" else OperationTimeout
+        bound = self._bind_watched(fn, error) if self._clock is SYSTEM_CLOCK else self._bind_scoped(fn, error)
+        return guard(bound, fn)  # type: ignore[no-any-return]
+
+    def _bind_watched(
+        self, fn: Callable[..., Awaitable[Any]], error: type[OperationTimeout]
+    ) -> Callable[..., Awaitable[Any]]:
+        seconds, monotonic, outermost = self.seconds, time.monotonic, _limit.get
 
         async def timed(*args: Any, **kwargs: Any) -> Any:
             if Switch.off:
                 return await fn(*args, **kwargs)
-            token = _enter_limit(seconds, clock)
+            watch = self._watch
+            loop = get_running_loop()
+            if watch is None or watch.loop is not loop:
+                watch = self._watch_on(loop)
+            task = current_task(loop)
+            if task is None:
+                raise RuntimeError("Timeout cuts a task; run the coroutine in one, e.g. with asyncio.run().")
+            cut = _Cut(task, monotonic() + seconds, task.cancelling())
+            calls = watch.calls
+            calls[cut] = None
+            if not watch.armed:
+                watch.arm(seconds)
+            outer = outermost()
+            token = _limit.set(cut if outer is None or _sooner(cut, outer) else outer)
+            try:
+                return await fn(*args, **kwargs)
+            except CancelledError as cancelled:
+                if cut.fired:
+                    cut.fired = False
+                    if task.uncancel() <= cut.before:
+                        elapsed = monotonic() - cut.deadline + seconds
+                        raise self._expired(error, describe(fn, args), elapsed) from cancelled
+                raise
+            finally:
+                del calls[cut]
+                if cut.fired:  # asked to stop, and came out by another way: the request is spent
+                    task.uncancel()
+                _limit.reset(token)
+
+        return timed
+
+    def _watch_on(self, loop: asyncio.AbstractEventLoop) -> _Watch:
+        with self._watches_lock:
+            watch = self._watches.get(loop)
+            if watch is None:
+                watch = self._watches[loop] = _Watch(loop)
+            self._watch = watch
+        return watch
+
+    def _bind_scoped(
+        self, fn: Callable[..., Awaitable[Any]], error: type[OperationTimeout]
+    ) -> Callable[..., Awaitable[Any]]:
+        seconds, clock = self.seconds, self._clock
+
+        async def timed(*args: Any, **kwargs: Any) -> Any:
+            if Switch.off:
+                return await fn(*args, **kwargs)
+            token = enter_limit(seconds, clock)
+            started = clock.monotonic()
             scope: Any = None
             try:
-                async with scope_of(seconds) as scope:
+                async with clock.timeout(seconds) as scope:
                     return await fn(*args, **kwargs)
             except TimeoutError as cut:
                 if _is_ours(cut, scope):
-                    raise self._expired(error, describe(fn)) from cut
+                    raise self._expired(error, describe(fn, args), clock.monotonic() - started) from cut
                 raise
             finally:
-                _deadline.reset(token)
+                leave_limit(token)
 
         return timed
 
@@ -98,60 +233,58 @@ class Timeout(Policy):
 
     def bind_sync(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``fn``; only an awaitable it returns can be cut, and `remaining` holds while it runs."""
-        guard = self.bind_async(_await_it)
+        finish = self.bind_async(await_it)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             if Switch.off:
                 return fn(*args, **kwargs)
-            token = _enter_limit(self.seconds, self._clock)
+            token = enter_limit(self.seconds, self._clock)
             try:
                 result = fn(*args, **kwargs)
             finally:
-                _deadline.reset(token)
-            return guard(result) if awaits(result) else result
+                leave_limit(token)
+            return finish(result, origin(fn, args)) if awaits(result) else result
 
-        return functools.wraps(_named(fn))(timed)
+        return guard(timed, fn)  # type: ignore[no-any-return]
 
     async def __aenter__(self) -> Self:
-        token = _enter_limit(self.seconds, self._clock)
+        if Switch.off:
+            self._blocks.set((*self._blocks.get(), None))
+            return self
+        token = enter_limit(self.seconds, self._clock)
         scope = self._clock.timeout(self.seconds)
         entered = await scope.__aenter__()
-        self._blocks.set((*self._blocks.get(), (scope, entered, token)))
+        self._blocks.set((*self._blocks.get(), (scope, entered, token, self._clock.monotonic())))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        *rest, (scope, entered, token) = self._blocks.get()
-        self._blocks.set(tuple(rest))
-        _deadline.reset(token)
+        blocks = self._blocks.get()
+        if not blocks:
+            raise RuntimeError("A Timeout block must be left in the task that entered it.")
+        self._blocks.set(blocks[:-1])
+        if blocks[-1] is None:
+            return None
+        scope, entered, token, started = blocks[-1]
+        leave_limit(token)
         try:
             return await scope.__aexit__(kind, error, trace)  # type: ignore[no-any-return]
         except TimeoutError as cut:
             if _is_ours(cut, entered) and cut is not error:
-                raise self._expired(OperationTimeout, self.name) from cut
+                raise self._expired(OperationTimeout, self.name, self._clock.monotonic() - started) from cut
             raise
 
-    def _expired(self, error: type[OperationTimeout], operation: str) -> OperationTimeout:
+    def _expired(self, error: type[OperationTimeout], operation: str, elapsed: float) -> OperationTimeout:
         self._timed_out += 1
         self.emit(TimedOut, self.seconds)
-        return error("", operation, self.seconds, elapsed=self.seconds)
+        return error("", operation, self.seconds, elapsed=elapsed)
 
 
-async def _await_it(value: Awaitable[Any]) -> Any:
-    return await value
-
-
-def _named(fn: Callable[..., Any]) -> Callable[..., Any]:
-    return fn if hasattr(fn, "__name__") else _await_it
-
-
-def _enter_limit(seconds: float, clock: Clock) -> Token[tuple[float, Clock] | None]:
-    deadline = clock.monotonic() + seconds
-    outer = _deadline.get()
-    if outer is not None and outer[0] - outer[1].monotonic() < seconds:
-        return _deadline.set(outer)
-    return _deadline.set((deadline, clock))
+def _sooner(cut: _Cut, outer: Limit | _Cut) -> bool:
+    if outer.clock is SYSTEM_CLOCK:
+        return cut.deadline < outer.deadline
+    return cut.deadline - time.monotonic() < outer.deadline - outer.clock.monotonic()
 
 
 def _is_ours(error: TimeoutError, scope: Any) -> bool:
@@ -160,5 +293,5 @@ def _is_ours(error: TimeoutError, scope: Any) -> bool:
         type(error) is TimeoutError
         and scope is not None
         and scope.expired()
-        and isinstance(error.__cause__, asyncio.CancelledError)
+        and isinstance(error.__cause__, CancelledError)
     )
