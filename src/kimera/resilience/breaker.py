@@ -15,7 +15,18 @@ from kimera.clock import Clock
 from kimera.errors import BreakerIsolated, BreakerOpen, ConfigurationError, RefusedError
 from kimera.resilience._tally import Tally
 from kimera.resilience._windows import CallWindow, TimeWindow
-from kimera.resilience.pipeline import BreakerChanged, CallRefused, Hook, Policy, Switch, await_it, awaits, grown, guard
+from kimera.resilience.pipeline import (
+    PLAIN,
+    BreakerChanged,
+    CallRefused,
+    Hook,
+    Policy,
+    Switch,
+    await_it,
+    awaits,
+    grown,
+    guard,
+)
 
 __all__ = ["Breaker", "BreakerStats", "Breakers", "breakers"]
 
@@ -207,7 +218,7 @@ class Breaker(Policy):
             except Exception as error:
                 self._record(_Permit(generation, 0.0, None), error)
                 raise
-            if awaits(result):
+            if type(result) not in PLAIN and awaits(result):
                 return self._watch(_Permit(generation, 0.0, None), await_it, (result, fn), {})
             if generation == self._generation and not self._run:
                 self._quick.tick()

@@ -16,7 +16,7 @@ from typing import Any, Self
 from kimera.clock import Clock
 from kimera.errors import BulkheadFull, ConfigurationError, RateLimited, RefusedError
 from kimera.resilience._adaptive import AdaptiveLimit
-from kimera.resilience.pipeline import CallRefused, Hook, Policy, Switch, await_it, awaits, guard
+from kimera.resilience.pipeline import PLAIN, CallRefused, Hook, Policy, Switch, await_it, awaits, guard
 
 __all__ = ["AdaptiveLimit", "Bulkhead", "BulkheadStats", "KeyedRateLimit", "RateLimit", "RateLimitStats"]
 
@@ -180,7 +180,7 @@ class Bulkhead(Policy):
             except BaseException as error:
                 self._leave(None if _gives_no_sample(error) else started)
                 raise
-            if awaits(result):
+            if type(result) not in PLAIN and awaits(result):
                 return self._inside_slot(await_it, (result, fn), {})
             self._leave(started)
             return result

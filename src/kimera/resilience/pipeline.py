@@ -226,6 +226,10 @@ def describe(fn: Any, args: tuple[Any, ...] = ()) -> str:
     return getattr(fn, "__qualname__", None) or type(fn).__qualname__
 
 
+# exact types that cannot be awaited: the hot paths ask this set before they ask `awaits`
+PLAIN = frozenset([type(None), bool, int, float, str, bytes, list, dict, tuple, set])
+
+
 def awaits(value: object) -> bool:
     """Return whether ``value`` can be awaited; cheaper than inspect.isawaitable on plain values."""
     return hasattr(type(value), "__await__")
@@ -274,7 +278,7 @@ class Policy:
         """Decorate a sync or async function; its name, doc and signature are kept."""
         if not callable(fn):
             raise TypeError(f"{type(self).__name__} decorates functions, not {type(fn).__name__}.")
-        guarded = self.bind_async(fn) if is_async(fn) else self.bind_plain(fn)  # type: ignore[arg-type]
+        guarded: Any = self.bind_async(fn) if is_async(fn) else self.bind_plain(fn)  # type: ignore[arg-type]
         return functools.update_wrapper(guarded, fn)  # type: ignore[return-value]
 
     def bind_plain(self, fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -91,7 +91,7 @@ class Pool(Generic[C]):
     def connection(self) -> _Loan[C]:
         """Return an ``async with`` block that borrows a connection and gives it back.
 
-        Left by an OSError or by cancellation the connection is discarded; ``is_broken(error)`` decides instead if given.
+        Left by an OSError or by cancellation the connection is discarded; ``is_broken(error)`` decides if given.
         """
         return _Loan(self)
 
@@ -248,7 +248,7 @@ class Pool(Generic[C]):
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def close(self, timeout: float | None = None) -> None:
+    async def close(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - loans outlive it, it cuts nothing
         """Refuse newcomers and waiters, wait for loans (at most ``timeout`` seconds), close every connection."""
         self._closed = True
         refused = list(self._waiters)
@@ -268,7 +268,7 @@ class Pool(Generic[C]):
             await self._dispose(held)
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    async def _wait_for_loans(self, timeout: float | None) -> None:
+    async def _wait_for_loans(self, timeout: float | None) -> None:  # noqa: ASYNC109
         if self._all_back is None:
             self._all_back = asyncio.get_running_loop().create_future()
         if timeout is None:

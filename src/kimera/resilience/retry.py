@@ -19,6 +19,7 @@ from kimera.errors import (
     retry_after_of,
 )
 from kimera.resilience.pipeline import (
+    PLAIN,
     SYSTEM_CLOCK,
     Hook,
     Policy,
@@ -184,7 +185,9 @@ class Retry(Policy):
                 if delay is None:
                     raise
             else:
-                return self._finish(result, _Course(self), fn, args, kwargs) if awaits(result) else result
+                if type(result) in PLAIN or not awaits(result):
+                    return result
+                return self._finish(result, _Course(self), fn, args, kwargs)
             self._clock.pause(delay)
             return self._repeat(course, fn, args, kwargs)
 
