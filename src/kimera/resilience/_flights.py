@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kimera.errors import OperationTimeout
-from kimera.resilience._shelf import Shelf
-from kimera.resilience._tally import Tally
+from kimera.resilience._shelf import END, RANK, VALUE, Entry, Shelf
 from kimera.resilience.pipeline import CacheRefreshed, Err, Ok, attempt_counter, awaits, describe
 from kimera.resilience.timeout import forget_limit, remaining
 
@@ -109,26 +108,17 @@ class Store:
     def __init__(self, fn: Callable[..., Any], options: StoreOptions) -> None:
         self._fn, self._options = fn, options
         self.shelf = Shelf(options.max_size, options.now, options.stale)
-        self.hits = Tally()
         self._misses = self._loads = self._failures = self._coalesced = self._stale_hits = 0
         self._flights: dict[Hashable, _Flight] = {}
         self._refreshes: set[asyncio.Task[None]] = set()
         self._lock = threading.Lock()
 
-    def used(self, key: Hashable) -> None:
-        """Renew the rank of an entry that was just seen; another thread may have removed it since."""
-        try:
-            self.shelf.entries.move_to_end(key)
-        except KeyError:
-            return
-
     def info(self) -> CacheInfo:
         """Return the counters."""
-        hits = self.hits.read()
         with self._lock:
             self.shelf.purge(self._options.now())
             return CacheInfo(
-                hits,
+                self.shelf.hits(),
                 self._misses,
                 self._loads,
                 self._failures,
@@ -153,19 +143,18 @@ class Store:
     async def get_async(self, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the stored value or load it."""
         entry = self._fresh(key)
-        return await self.load_async(key, args, kwargs) if entry is None else entry[0]
+        return await self.load_async(key, args, kwargs) if entry is None else entry[VALUE]
 
     def get_sync(self, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the stored value or load it."""
         entry = self._fresh(key)
-        return self.load_sync(key, args, kwargs) if entry is None else entry[0]
+        return self.load_sync(key, args, kwargs) if entry is None else entry[VALUE]
 
-    def _fresh(self, key: Hashable) -> tuple[Any, float] | None:
+    def _fresh(self, key: Hashable) -> Entry | None:
         entry = self.shelf.entries.get(key)
-        if entry is None or self._options.now() >= entry[1]:
+        if entry is None or self._options.now() >= entry[END]:
             return None
-        self.used(key)
-        self.hits.tick()
+        entry[RANK] = self.shelf.tick()
         return entry
 
     async def load_async(self, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -180,7 +169,7 @@ class Store:
         with self._lock:
             entry = self._fresh(key)  # another thread may have landed since the caller looked
             if entry is not None:
-                return entry[0]
+                return entry[VALUE]
             flight, leads = self._board(key, me)
             seat = None if leads else _TaskSeat()
             if seat is not None:
@@ -203,7 +192,7 @@ class Store:
         with self._lock:
             entry = self._fresh(key)
             if entry is not None:
-                return entry[0]
+                return entry[VALUE]
             flight, leads = self._board(key, me)
             seat = None if leads else _ThreadSeat()
             if seat is not None:
@@ -237,13 +226,13 @@ class Store:
         """Return the old value and, for the caller who has to refresh it, a new flight."""
         with self._lock:
             entry = self.shelf.entries.get(key)
-            if entry is None or self._options.now() >= entry[1] + self._options.stale:
+            if entry is None or self._options.now() >= entry[END] + self._options.stale:
                 return None
             self._stale_hits += 1
             if key in self._flights:
-                return entry[0], None
+                return entry[VALUE], None
             flight = self._flights[key] = _Flight(None)
-            return entry[0], flight
+            return entry[VALUE], flight
 
     async def _refresh(self, flight: _Flight, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         # on its own: neither the deadline nor the attempts of the caller who happened to start it are its business

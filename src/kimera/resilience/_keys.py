@@ -23,8 +23,7 @@ async def {name}({parameters}):
     _kimera_key = {key}
     _kimera_entry = _kimera_get(_kimera_key)
     if _kimera_entry is not None and _kimera_now() < _kimera_entry[1]:
-        _kimera_used(_kimera_key)
-        _kimera_hit()
+        _kimera_entry[2] = _kimera_tick()
         return _kimera_entry[0]
     return await _kimera_miss(_kimera_key, {args}, {kwargs})
 """
@@ -45,7 +44,7 @@ class _Parts(NamedTuple):
 
 
 def compile_lookup(fn: Callable[..., Any], is_async: bool, typed: bool, key: Any, **ours: Any) -> Callable[..., Any]:
-    """Return the cached stand-in of ``fn``; ``ours`` are switch, get, now, used, hit and miss."""
+    """Return the cached stand-in of ``fn``; ``ours`` are switch, get, now, tick and miss."""
     return _compile(_ASYNC if is_async else _SYNC, fn, _parts(fn, typed, key, 0), {"fn": fn, "own_key": key, **ours})
 
 

@@ -31,6 +31,11 @@ class CallWindow:
         if slow:
             self.slow += 1
 
+    @property
+    def clean(self) -> bool:
+        """Whether it holds nothing but good calls and is full, so that one more changes nothing."""
+        return self.calls == self._n and not self.failed and not self.slow
+
     def clear(self) -> None:
         self._marks.clear()
         self.calls = self.failed = self.slow = 0
@@ -60,6 +65,8 @@ class TimeWindow:
         self.calls += 1
         self.failed += failed
         self.slow += slow
+
+    clean = False
 
     def clear(self) -> None:
         self._buckets.clear()

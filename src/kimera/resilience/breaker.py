@@ -115,6 +115,7 @@ class Breaker(Policy):
         self._state: State = "closed"
         self._generation = 0
         self._run = 0
+        self._clean = self._window is None
         self._zero()
         self._open_until = 0.0
         self._rounds = 0
@@ -166,7 +167,7 @@ class Breaker(Policy):
 
     def bind_async(self, fn: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """Return ``fn`` guarded by this breaker."""
-        quick = self._window is None and not self._timed
+        quick = not self._timed
 
         async def guarded(*args: Any, **kwargs: Any) -> Any:
             if Switch.off:
@@ -180,8 +181,8 @@ class Breaker(Policy):
             except Exception as error:
                 self._record(_Permit(generation, 0.0, None), error)
                 raise
-            # no lock: at this moment the run of failures was 0 and this success leaves it so
-            if generation == self._generation and not self._run:
+            # no lock: at this moment one more success would have left everything as it was
+            if self._clean and generation == self._generation:
                 self._quick.tick()
             else:
                 self._record(_Permit(generation, 0.0, None), None)
@@ -205,7 +206,7 @@ class Breaker(Policy):
 
     def bind_sync(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Return the plain function ``fn`` guarded by this breaker."""
-        quick = self._window is None and not self._timed
+        quick = not self._timed
 
         def guarded(*args: Any, **kwargs: Any) -> Any:
             if Switch.off:
@@ -220,7 +221,7 @@ class Breaker(Policy):
                 raise
             if type(result) not in PLAIN and awaits(result):
                 return self._watch(_Permit(generation, 0.0, None), await_it, (result, fn), {})
-            if generation == self._generation and not self._run:
+            if self._clean and generation == self._generation:
                 self._quick.tick()
             else:
                 self._record(_Permit(generation, 0.0, None), None)
@@ -351,6 +352,7 @@ class Breaker(Policy):
         window = self._window
         if window is not None:
             window.add(failed, slow, now)
+        self._clean = not self._run and (window is None or window.clean)
         if failed and self._run >= self._limit:
             return self._move("open", f"{self._run} failures in a row")
         if window is None or window.calls < self._min_calls:
@@ -384,6 +386,7 @@ class Breaker(Policy):
         self._run = self._good = 0
         self._reason = reason
         self._leases.clear()
+        self._clean = state == "closed" and self._window is None
         if self._window is not None:
             self._window.clear()
         if state == "open":
@@ -457,6 +460,11 @@ def _check_window(config: dict[str, Any]) -> None:
     rated = config["failure_rate"] is not None or config["slow_rate"] is not None
     if config["window_calls"] is not None and config["window_seconds"] is not None:
         raise ConfigurationError("Breaker takes window_calls or window_seconds, not both.", "window_calls")
+    if config["window_calls"] is not None and config["window_calls"] < config["min_calls"]:
+        raise ConfigurationError(
+            f"A window of {config['window_calls']} calls never holds min_calls={config['min_calls']}; lower min_calls.",
+            "min_calls",
+        )
     if rated != windowed:
         raise ConfigurationError(
             "A rate needs a window and a window a rate, e.g. window_calls=100, failure_rate=0.5.", "window_calls"

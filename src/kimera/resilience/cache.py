@@ -16,7 +16,7 @@ from kimera.clock import Clock
 from kimera.errors import ConfigurationError
 from kimera.resilience._flights import CacheInfo, Store, StoreOptions, add_up
 from kimera.resilience._keys import compile_key, compile_lookup, is_method
-from kimera.resilience._shelf import Shelf
+from kimera.resilience._shelf import END, RANK, VALUE, Shelf
 from kimera.resilience._tally import Tally
 from kimera.resilience.pipeline import SYSTEM_CLOCK, Hook, Policy, Switch, bound_once, describe
 
@@ -65,28 +65,19 @@ class Cache(Generic[K, V]):
     """At most ``max_size`` entries, each alive while now < stored + ttl seconds (None: no expiry).
 
     ``get`` renews the rank, not the age; ``set`` renews both. Room is made from expired entries first, then from the
-    least recently used. None is a value. Any thread may use it.
+    least recently used. None is a value. Any thread may use it; only ``set`` and what removes take the lock.
     """
+
+    get: Callable[..., Any]
+    """``get(key, default=None)``: return the value, or ``default``."""
 
     def __init__(self, max_size: int = 128, ttl: float | None = 300.0, *, clock: Clock | None = None) -> None:
         self._shelf = Shelf(_check_size(max_size), _reading(clock))
         self._ttl = _check_ttl(ttl)
         self._now = self._shelf.now
-        self._find, self._use = self._shelf.entries.get, self._shelf.entries.move_to_end
         self._lock = threading.Lock()
-        self._hits, self._misses = Tally(), Tally()
-        self._hit = self._hits.tick
-
-    def get(self, key: K, default: Any = None) -> Any:
-        """Return the value, or ``default``."""
-        with self._lock:
-            entry = self._find(key)
-            if entry is not None and self._now() < entry[1]:
-                self._use(key)
-                self._hit()
-                return entry[0]
-        self._misses.tick()
-        return default
+        self._misses = Tally()
+        self.get = _make_get(self._shelf, self._misses.tick)
 
     def set(self, key: K, value: V, ttl: float | _Unset | None = UNSET) -> None:
         """Store ``value``; a ttl of 0 or less removes what was there."""
@@ -98,7 +89,7 @@ class Cache(Generic[K, V]):
         """Remove one entry; return whether it was there and alive."""
         with self._lock:
             entry = self._shelf.entries.pop(key, None)
-            return entry is not None and self._now() < entry[1]
+            return entry is not None and bool(self._now() < entry[END])
 
     def clear(self) -> None:
         """Remove everything."""
@@ -113,8 +104,9 @@ class Cache(Generic[K, V]):
     def stats(self) -> CacheStats:
         """Return size and counters."""
         with self._lock:
-            size, evictions = len(self._shelf.entries), self._shelf.evictions
-        return CacheStats(size, self._hits.read(), self._misses.read(), evictions)
+            self._shelf.purge(self._now())
+            size, hits, evictions = len(self._shelf.entries), self._shelf.hits(), self._shelf.evictions
+        return CacheStats(size, hits, self._misses.read(), evictions)
 
     def __len__(self) -> int:
         """Return how many entries are held, expired ones not counted."""
@@ -125,7 +117,22 @@ class Cache(Generic[K, V]):
     def __contains__(self, key: object) -> bool:
         with self._lock:
             entry = self._shelf.entries.get(key)
-            return entry is not None and self._now() < entry[1]
+            return entry is not None and bool(self._now() < entry[END])
+
+
+def _make_get(shelf: Shelf, miss: Callable[[], int]) -> Callable[..., Any]:
+    # a closure: looking up attributes would cost as much as the lookup itself
+    find, now, tick = shelf.entries.get, shelf.now, shelf.tick
+
+    def get(key: Any, default: Any = None) -> Any:
+        entry = find(key)
+        if entry is not None and now() < entry[END]:
+            entry[RANK] = tick()
+            return entry[VALUE]
+        miss()
+        return default
+
+    return get
 
 
 class Cached(Policy):
@@ -185,9 +192,8 @@ class Cached(Policy):
             self._key,
             switch=Switch,
             get=store.shelf.entries.get,
-            used=store.used,
             now=store.shelf.now,
-            hit=store.hits.tick,
+            tick=store.shelf.tick,
             miss=store.load_async if asynchronous else store.load_sync,
         )
         key_of = compile_key(fn, self._typed, self._key)

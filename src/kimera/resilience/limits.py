@@ -6,6 +6,7 @@ import asyncio
 import functools
 import math
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from contextvars import ContextVar
@@ -16,7 +17,7 @@ from typing import Any, Self
 from kimera.clock import Clock
 from kimera.errors import BulkheadFull, ConfigurationError, RateLimited, RefusedError
 from kimera.resilience._adaptive import AdaptiveLimit
-from kimera.resilience.pipeline import PLAIN, CallRefused, Hook, Policy, Switch, await_it, awaits, guard
+from kimera.resilience.pipeline import PLAIN, SYSTEM_CLOCK, CallRefused, Hook, Policy, Switch, await_it, awaits, guard
 
 __all__ = ["AdaptiveLimit", "Bulkhead", "BulkheadStats", "KeyedRateLimit", "RateLimit", "RateLimitStats"]
 
@@ -362,6 +363,7 @@ class RateLimit(Policy):
         self._tolerance = self.burst * self._step
         self._max_wait = max_wait
         self._arrival = 0
+        self._now: Callable[[], int] = time.monotonic_ns if self._clock is SYSTEM_CLOCK else self._fake_ns
         self._lock = threading.Lock()
         self._admitted = self._refused = 0
 
@@ -381,7 +383,7 @@ class RateLimit(Policy):
     def _reserve(self, cost: int, allowed: int | None) -> float:
         if not 1 <= cost <= self.burst:
             raise ValueError(f"A call of cost {cost} never fits a burst of {self.burst}; split it or raise the burst.")
-        now = round(self._clock.monotonic() * _NS)
+        now = self._now()
         with self._lock:
             new = max(now, self._arrival) + cost * self._step
             wait = new - self._tolerance - now
@@ -391,6 +393,21 @@ class RateLimit(Policy):
             else:
                 self._refused += 1
         return max(0, wait) / _NS
+
+    def _fake_ns(self) -> int:
+        return round(self._clock.monotonic() * _NS)
+
+    def _admits(self) -> bool:
+        # the happy path of _reserve(1)
+        now = self._now()
+        with self._lock:
+            arrival = self._arrival
+            new = (now if now > arrival else arrival) + self._step
+            if new - self._tolerance > now:
+                return False
+            self._arrival = new
+            self._admitted += 1
+        return True
 
     def _wait_or_raise(self, cost: int) -> float:
         allowed = None if self._max_wait is None or self._max_wait == math.inf else round(self._max_wait * _NS)
@@ -405,24 +422,22 @@ class RateLimit(Policy):
 
     def bind_async(self, fn: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """Return ``fn`` admitted at this rate."""
+        admits = self._admits
 
         async def limited(*args: Any, **kwargs: Any) -> Any:
-            if not Switch.off:
-                wait = self._wait_or_raise(1)
-                if wait:
-                    await self._clock.sleep(wait)
+            if not Switch.off and not admits() and (wait := self._wait_or_raise(1)):
+                await self._clock.sleep(wait)
             return await fn(*args, **kwargs)
 
         return guard(limited, fn)  # type: ignore[no-any-return]
 
     def bind_sync(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Return the plain function ``fn`` admitted at this rate."""
+        admits = self._admits
 
         def limited(*args: Any, **kwargs: Any) -> Any:
-            if not Switch.off:
-                wait = self._wait_or_raise(1)
-                if wait:
-                    self._clock.pause(wait)
+            if not Switch.off and not admits() and (wait := self._wait_or_raise(1)):
+                self._clock.pause(wait)
             return fn(*args, **kwargs)
 
         return guard(limited, fn)  # type: ignore[no-any-return]

@@ -279,7 +279,7 @@ class Policy:
         if not callable(fn):
             raise TypeError(f"{type(self).__name__} decorates functions, not {type(fn).__name__}.")
         guarded: Any = self.bind_async(fn) if is_async(fn) else self.bind_plain(fn)  # type: ignore[arg-type]
-        return functools.update_wrapper(guarded, fn)  # type: ignore[return-value]
+        return functools.update_wrapper(guarded, fn)
 
     def bind_plain(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``bind_sync(fn)``; a policy that cannot guard plain functions refuses here."""
