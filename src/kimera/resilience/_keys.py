@@ -72,7 +72,7 @@ def _parts(fn: Callable[..., Any], typed: bool, key: Any, skip: int) -> _Parts:
     rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
     named = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     more = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
-    args = "(" + "".join(f"{name}, " for name in positional) + (f"*{rest}" if rest else "") + ")"
+    args = "(" + "".join(f"{name}, " for name in positional) + (f"*{rest}, " if rest else "") + ")"
     kwargs = "{" + "".join(f"{name!r}: {name}, " for name in named) + (f"**{more}" if more else "") + "}"
     stars = ([f"*{rest}"] if rest else []) + [f"{n}={n}" for n in named] + ([f"**{more}"] if more else [])
     call = ", ".join([*positional, *stars])

@@ -49,7 +49,7 @@ def test_a_plain_function_is_retried_with_pauses() -> None:
 
 async def test_a_hundred_callers_retry_on_their_own() -> None:
     """Promise (21): 100 concurrent callers each get their own attempts and delays."""
-    clock, policy = FakeClock(), Retry(2, initial=1, jitter="none", clock=FakeClock())
+    clock = FakeClock()
     policy = Retry(2, initial=1, jitter="none", clock=clock)
     callees = [Flaky(failing(1), value=i) for i in range(100)]
     calls = [asyncio.create_task(policy.call(callee)) for callee in callees]
