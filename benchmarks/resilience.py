@@ -29,10 +29,10 @@ from kimera.resilience import Breaker, Bulkhead, Cache, Pipeline, RateLimit, Ret
 
 warnings.simplefilter("ignore")
 logging.disable(logging.CRITICAL)
-PEERS = (
-    "tenacity stamina backoff aiobreaker circuitbreaker purgatory pybreaker hyx pyresilience cachebox async-lru"
-    " aiocache aiolimiter"
-).split()
+PEERS = [
+    *("tenacity", "stamina", "backoff", "aiobreaker", "circuitbreaker", "purgatory", "pybreaker", "hyx"),
+    *("pyresilience", "cachebox", "async-lru", "aiocache", "aiolimiter"),
+]
 OURS = "kimera"
 Contestants = dict[str, Callable[..., Any]]
 

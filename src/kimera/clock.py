@@ -113,7 +113,7 @@ class FakeClock:
         self._time += seconds
 
     async def advance(self, seconds: float) -> None:
-        """Move the time by ``seconds``, waking what falls due, in due order; tasks just begun reach their wait first."""
+        """Let tasks just begun reach their wait, then move the time, waking what falls due in due order."""
         await _settle()
         target = self._time + seconds
         while self._waiters and self._waiters[0][0] <= target:

@@ -24,6 +24,7 @@ from kimera.resilience.pipeline import (
     Switch,
     await_it,
     awaits,
+    error_kinds,
     grown,
     guard,
 )
@@ -104,7 +105,8 @@ class Breaker(Policy):
         self._min_calls = min_calls
         self._recovery, self._factor, self._max_recovery = recovery, recovery_factor, max_recovery
         self._probes, self._successes, self._lease = probes, successes, probe_lease
-        self._on, self._ignore = on, (*_as_tuple(ignore), RefusedError)
+        self._on = error_kinds("Breaker", "on", on)
+        self._ignore = (*error_kinds("Breaker", "ignore", ignore), RefusedError)
         self._window: CallWindow | TimeWindow | None = None
         if window_calls is not None:
             self._window = CallWindow(window_calls)
@@ -427,10 +429,6 @@ class Breakers:
 
 breakers = Breakers()
 """The process-wide registry."""
-
-
-def _as_tuple(kinds: Kinds) -> tuple[type[BaseException], ...]:
-    return kinds if isinstance(kinds, tuple) else (kinds,)
 
 
 def _check(name: str, config: dict[str, Any]) -> None:

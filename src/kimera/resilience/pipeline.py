@@ -235,6 +235,15 @@ def awaits(value: object) -> bool:
     return hasattr(type(value), "__await__")
 
 
+def error_kinds(owner: str, key: str, kinds: Any) -> tuple[type[BaseException], ...]:
+    """Return one exception class or a tuple of them as a tuple, or raise ConfigurationError."""
+    found = kinds if isinstance(kinds, tuple) else (kinds,)
+    if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in found):
+        return found
+    example = f"{key}=(OSError, ValueError)"
+    raise ConfigurationError(f"{owner} takes {key} as exception classes, e.g. {example}, not {kinds!r}.", key)
+
+
 def grown(base: float, factor: float, times: int, top: float) -> float:
     """Return min(top, base * factor**times), also where the power overflows."""
     try:

@@ -29,6 +29,7 @@ from kimera.resilience.pipeline import (
     attempt_counter,
     awaits,
     describe,
+    error_kinds,
     grown,
     guard,
 )
@@ -112,7 +113,7 @@ class Retry(Policy):
         self.initial, self.factor, self.max_delay, self.jitter = initial, factor, max_delay, jitter
         self.max_retry_after = max_retry_after
         self._on, self._named_classes = on, _classes(on)
-        self._give_up_on = give_up_on
+        self._give_up_on = error_kinds("Retry", "give_up_on", give_up_on)
         self._rng = rng or random.random
         self._lock = threading.Lock()
         self._retries = self._given_up = 0
@@ -389,15 +390,12 @@ class Attempt:
 
 
 def _classes(on: Condition) -> tuple[type[BaseException], ...]:
-    if isinstance(on, type) and issubclass(on, BaseException):
-        return (on,)
-    if isinstance(on, tuple):
-        if not on or not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in on):
-            raise ConfigurationError("Retry(on=...) takes exception classes, e.g. on=(OSError, ValueError).", "on")
-        return on
-    if not callable(on):
-        raise ConfigurationError("Retry(on=...) takes an exception class, a tuple of them, or a predicate.", "on")
-    return ()
+    if callable(on) and not isinstance(on, type):
+        return ()
+    found = error_kinds("Retry", "on", on)
+    if not found:
+        raise ConfigurationError("Retry(on=()) would never retry; it takes at least one exception class.", "on")
+    return found
 
 
 def _check(

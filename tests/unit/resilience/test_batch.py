@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from tests.unit.resilience.callees import never, settle
 
 from kimera.clock import FakeClock
 from kimera.errors import ConfigurationError, OperationTimeout
 from kimera.resilience import AsyncBatchProcessor, Err, Ok, amap, gather_with_limit
-from tests.unit.resilience.callees import never, settle
 
 
 async def double(x: int) -> int:

@@ -7,11 +7,11 @@ from collections.abc import Awaitable
 from typing import Any
 
 import pytest
+from tests.unit.resilience.callees import Flaky, FlakySync, Gate, settle
 
 from kimera.clock import FakeClock
 from kimera.errors import BreakerIsolated, BreakerOpen, ConfigurationError, RateLimited
 from kimera.resilience import Breaker, BreakerChanged, CallRefused, breakers, inactive
-from tests.unit.resilience.callees import Flaky, FlakySync, Gate, settle
 
 
 async def fail(breaker: Breaker, times: int = 1, error: type[Exception] = ValueError) -> None:

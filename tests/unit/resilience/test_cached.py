@@ -10,11 +10,11 @@ import weakref
 from typing import Any
 
 import pytest
+from tests.unit.resilience.callees import Flaky, Gate, settle
 
 from kimera.clock import FakeClock
 from kimera.errors import ConfigurationError
 from kimera.resilience import CacheRefreshed, Pipeline, Retry, Timeout, cached, inactive, remaining
-from tests.unit.resilience.callees import Flaky, Gate, settle
 
 
 async def test_a_hundred_identical_calls_make_one_load() -> None:
@@ -156,7 +156,7 @@ async def test_untyped_keys_and_own_keys() -> None:
     await loose(1.0)
     assert 1 == loose.info().hits
 
-    @cached(key=lambda rows: tuple(rows))
+    @cached(key=tuple)
     async def total(rows: list[int]) -> int:
         return sum(rows)
 
@@ -171,7 +171,7 @@ async def test_untyped_keys_and_own_keys() -> None:
 async def test_methods_cache_per_instance_and_weakly() -> None:
     """Promise: equal instances do not share, an instance dies with its entries, and unhashable instances work."""
 
-    class Client:
+    class Client:  # noqa: PLW1641 - unhashable on purpose
         loads = 0
 
         def __eq__(self, other: object) -> bool:
@@ -310,7 +310,7 @@ def test_loops_in_other_threads_wait_for_the_same_load() -> None:
     async def ask(key: str) -> str:
         loads.append(key)
         started.set()
-        while not release.is_set():
+        while not release.is_set():  # noqa: ASYNC110 - set by another thread
             await asyncio.sleep(0)
         return key * 2
 

@@ -8,11 +8,11 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.resilience.callees import Flaky, Gate, settle
 
 from kimera.clock import FakeClock
 from kimera.errors import BulkheadFull, RateLimited
 from kimera.resilience import AdaptiveLimit, Bulkhead, CallRefused, RateLimit, inactive
-from tests.unit.resilience.callees import Flaky, Gate, settle
 
 
 async def test_never_more_than_limit_inside_and_in_order_of_arrival() -> None:
@@ -195,7 +195,7 @@ async def test_the_adaptive_limit_closes_slots_and_never_exceeds_the_fixed_one()
 
 
 async def test_the_burst_then_one_per_interval() -> None:
-    """Promise (33): of 100 callers the burst is admitted, the others refused with the seconds to wait; then one per T."""
+    """Promise (33): of 100 callers the burst is admitted, the rest refused with the seconds to wait; then one per T."""
     clock = FakeClock()
     limit = RateLimit(10, per=1, burst=5, clock=clock)
     results = await asyncio.gather(*(limit.call(Flaky()) for _ in range(100)), return_exceptions=True)
@@ -247,7 +247,7 @@ def test_costs_and_keys() -> None:
 
 @given(st.integers(1, 50), st.integers(1, 5), st.lists(st.floats(0, 2, allow_nan=False), min_size=1, max_size=60))
 def test_no_window_holds_more_than_burst_and_rate_allow(rate: int, burst: int, gaps: list[float]) -> None:
-    """Promise: within any span s of admitted calls there are at most burst + s * rate of them (a nanosecond of slack)."""
+    """Promise: within any span s of admitted calls there are at most burst + s * rate of them, to the nanosecond."""
     clock = FakeClock()
     limit = RateLimit(rate, burst=burst, clock=clock)
     admitted = []

@@ -11,10 +11,10 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.resilience.callees import never, settle
 
 from kimera.errors import ServiceError
 from kimera.resilience import Metrics, timed_execution
-from tests.unit.resilience.callees import never, settle
 
 FIVE = {"avg_time_ms", "min_time_ms", "max_time_ms", "success_rate", "total_requests"}
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.unit.resilience.callees import Flaky, FlakySync, Gate, settle
 
 from kimera.clock import FakeClock
 from kimera.errors import BreakerOpen, ConfigurationError
@@ -29,7 +30,6 @@ from kimera.resilience import (
     timed_execution,
 )
 from kimera.validation import NotEmpty, with_validation
-from tests.unit.resilience.callees import Flaky, FlakySync, Gate, settle
 
 
 def policies() -> list[Callable[[Any], Any]]:

@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.unit.resilience.callees import never, settle
 
 from kimera.clock import FakeClock
 from kimera.errors import OperationTimeout, PoolClosed
 from kimera.resilience import Pool
-from tests.unit.resilience.callees import never, settle
 
 
 class Connection:
@@ -138,7 +138,7 @@ async def test_no_slot_is_lost_to_a_cancelled_acquire() -> None:
 
 
 async def test_waiting_ends_at_acquire_timeout() -> None:
-    """Promise: past acquire_timeout the borrower gets OperationTimeout and leaves the queue, in a hanging factory too."""
+    """Promise: past acquire_timeout the borrower gets OperationTimeout and leaves the queue; a hanging factory too."""
     clock = FakeClock()
     pool: Pool[None] = Pool(never, max_size=1, acquire_timeout=5, clock=clock, name="db")
     calls = [asyncio.create_task(pool.acquire()) for _ in range(100)]

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.resilience.callees import Flaky, FlakySync, never, settle
 
 from kimera.clock import FakeClock
 from kimera.errors import (
@@ -21,7 +22,6 @@ from kimera.errors import (
     ServiceError,
 )
 from kimera.resilience import Retry, RetryBudget, RetryGivenUp, RetryScheduled, Timeout, inactive
-from tests.unit.resilience.callees import Flaky, FlakySync, never, settle
 
 
 def failing(n: int) -> list[BaseException]:
@@ -278,5 +278,5 @@ async def test_inactive_makes_one_attempt() -> None:
 async def test_a_plain_function_that_gives_an_awaitable_is_retried_by_what_it_gives() -> None:
     """Promise: for a lambda around an async function the outcome of awaiting counts."""
     ask = Flaky(failing(2))
-    assert "fine" == await Retry(3, clock=FakeClock(auto=True)).call(lambda: ask())
+    assert "fine" == await Retry(3, clock=FakeClock(auto=True)).call(lambda: ask())  # noqa: PLW0108 - the lambda is the point
     assert 3 == ask.calls

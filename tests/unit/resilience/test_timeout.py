@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.unit.resilience.callees import never, settle
 
 from kimera.clock import FakeClock
 from kimera.errors import DeadlineExceeded, OperationTimeout
 from kimera.resilience import Pipeline, Retry, TimedOut, Timeout, inactive, remaining
-from tests.unit.resilience.callees import never, settle
 
 
 async def ask() -> None:
@@ -112,9 +112,8 @@ async def test_the_block_whose_time_ran_out_raises() -> None:
     async def nested() -> str:
         async with Timeout(100, clock=clock, name="outer"):
             try:
-                async with Timeout(5, clock=clock, name="inner"):
-                    async with Timeout(50, clock=clock, name="innermost"):
-                        await never()
+                async with Timeout(5, clock=clock, name="inner"), Timeout(50, clock=clock, name="innermost"):
+                    await never()
             except OperationTimeout as error:
                 return str(error.operation)
         return "nobody"
@@ -160,7 +159,7 @@ async def test_a_plain_function_cannot_be_cut_and_is_refused() -> None:
     with pytest.raises(TypeError, match="remaining"):
         Pipeline(Timeout(1), Retry())(len)
     clock = FakeClock()
-    call = asyncio.create_task(Timeout(1, clock=clock).call(lambda: ask()))
+    call = asyncio.create_task(Timeout(1, clock=clock).call(lambda: ask()))  # noqa: PLW0108 - the lambda is the point
     await clock.advance(1)
     with pytest.raises(OperationTimeout, match="took longer than 1 s"):
         await call
