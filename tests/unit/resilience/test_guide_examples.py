@@ -28,7 +28,7 @@ from kimera.resilience import (
     InRange,
     KortanaError,
     MaxLength,
-    MemoryError,  # noqa: TID251 - the guide's own import line
+    MemoryError,  # noqa: A004, TID251 - the guide's own import line
     MetricsCollector,
     MinLength,
     ModelError,
@@ -38,7 +38,7 @@ from kimera.resilience import (
     PerfMetrics,
     RetryableError,
     ServiceError,
-    TimeoutError,  # noqa: TID251 - the guide's own import line
+    TimeoutError,  # noqa: A004, TID251 - the guide's own import line
     TTLCache,
     ValidationError,
     ValidationRule,
