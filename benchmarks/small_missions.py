@@ -24,7 +24,7 @@ from kimera.missions.contracts import (
     TrackName,
     computation_id,
 )
-from kimera.missions.playbook import FuseRequest, IngestRequest, Playbook, register_playbook
+from kimera.missions.control.playbook import FuseRequest, IngestRequest, Playbook, register_playbook
 from kimera.missions.track import Phase, State, TrackContext
 
 Hook = Callable[[str, str, str, int], None]
@@ -87,7 +87,15 @@ def count(context: TrackContext, document: Document) -> tuple[NumberClaim, Compu
 class SmallTrack:
     """A track over text files: every phase folds what it saw into its state, the last one packs."""
 
-    def __init__(self, name: TrackName, phases: tuple[str, ...], hook: Hook = _silent, handoff: bool = False) -> None:
+    def __init__(
+        self,
+        name: TrackName,
+        phases: tuple[str, ...],
+        hook: Hook = _silent,
+        handoff: bool = False,
+        shows_after: str | None = None,
+    ) -> None:
+        self.shows_after = shows_after
         self.name = name
         self.hook = hook
         self.handoff = handoff
@@ -165,10 +173,11 @@ def playbook(
     research: tuple[str, ...] = RESEARCH_PHASES,
     analysis: tuple[str, ...] = ANALYSIS_PHASES,
     handoff: bool = False,
+    shows_after: str | None = None,
 ) -> Playbook:
-    """Make, register and return a small playbook."""
+    """Make, register and return a small playbook; research shows a first look after the phase ``shows_after``."""
     tracks = {
-        "deep_research": SmallTrack("deep_research", research, hook, handoff),
+        "deep_research": SmallTrack("deep_research", research, hook, handoff, shows_after),
         "ds_star": SmallTrack("ds_star", analysis, hook, handoff),
     }
     made = Playbook(name, lambda track: tracks[track], ingest, fuse)

@@ -133,7 +133,7 @@ class LiveProgress:
             self._reading = words or self._reading
         elif track is not None and words:
             if payload.get("kind") == "phase":
-                self._phase[track] = f"{payload['step']} {payload['goal']}"
+                self._phase[track] = words
             else:
                 self._lines[track] = words
         if event.type == "budget.settle":

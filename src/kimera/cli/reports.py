@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +14,7 @@ from kimera.settings import load_settings
 if TYPE_CHECKING:
     from kimera.missions.contracts import MissionOutcomePackage
     from kimera.missions.control import Home
+    from kimera.missions.verify import Verification
 
 __all__ = ["export_command", "verify_command", "write_report"]
 
@@ -34,7 +35,7 @@ def write_report(home: Home, outcome: MissionOutcomePackage, place: Path, *, wit
 
             export_zip(outcome, home.blobs, fresh, with_sources=with_sources)
         else:
-            fresh.write_text(render(outcome, form), encoding="utf-8")  # type: ignore[arg-type]
+            fresh.write_text(render(outcome, form, home.blobs), encoding="utf-8")  # type: ignore[arg-type]
         fresh.replace(place)
 
 
@@ -59,7 +60,7 @@ def export_command(mission: str, form: str, out: Path | None, version: int | Non
     with control.open_home(load_settings()) as home:
         outcome = control.outcome(home, find(home, mission), version)
         if out is None and form != "zip":
-            click.echo(render(outcome, form))  # type: ignore[arg-type]
+            click.echo(render(outcome, form, home.blobs))  # type: ignore[arg-type]
             return EXIT_OK
         place = out or Path(f"{outcome.mission_id}.zip")
         target = place if place.suffix.lower() == f".{form}" else place.with_name(f"{place.name}.{form}")
@@ -87,48 +88,53 @@ def verify_command(report: str, folder: Path | None, version: int | None, allow_
         if place.suffix.lower() in {".json", ".zip"}:
             verification = _verify_file(home, place, folder, allow_code)
         else:
-            verification = _verify_mission(home, report, folder, version)
+            verification = _verify_mission(home, report, folder, version, allow_code)
     if as_json:
         print_json(verification.as_json())
     else:
         show_verification(verification)
-    code: int = verification.exit_code
-    return code
+    return verification.exit_code
 
 
-def _verify_mission(home: Home, mission: str, folder: Path | None, version: int | None) -> Any:
+def _verify_mission(
+    home: Home, mission: str, folder: Path | None, version: int | None, allow_code: bool
+) -> Verification:
     from kimera.cli.missions import find
-    from kimera.knowledge.contracts import Library
     from kimera.missions import control
     from kimera.missions.verify import verify
 
     outcome = control.outcome(home, find(home, mission), version)
-    library = Library.model_validate(home.blobs.get_json(outcome.library)) if outcome.library else None
-    return verify(outcome, library=library, blobs=home.blobs, folder=folder or Path(outcome.folder))
+    place = folder or Path(outcome.folder)
+    return verify(outcome, blobs=home.blobs, folder=place, from_home=True, allow_code=allow_code)
 
 
-def _verify_file(home: Home, place: Path, folder: Path | None, allow_code: bool) -> Any:
+def _verify_file(home: Home, place: Path, folder: Path | None, allow_code: bool) -> Verification:
     from kimera.missions.verify import verify_file
 
     return verify_file(place, folder=folder, blobs=home.blobs, allow_code=allow_code)
 
 
-def show_verification(verification: Any) -> None:
-    """Print the table of what holds and what does not."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def show_verification(verification: Verification) -> None:
+    """Print one line for what holds, every detail for what does not, and the verdict."""
+    held = [claim for claim in verification.claims if claim.status == "ok"]
+    for claim in held:
+        click.echo(f"{click.style('ok', fg='green')}  {claim.id}  {_short(claim.statement)}")
+    for claim in verification.claims:
+        if claim.status != "ok":
+            colour = "yellow" if claim.status == "changed_source" else "red"
+            click.echo(f"{click.style(claim.status.replace('_', ' '), fg=colour, bold=True)}  {claim.id}")
+            click.echo(f"    {claim.statement}")
+            if claim.old is not None or claim.new is not None:
+                click.echo(f"    was {claim.old}, is now {claim.new}")
+            click.echo(f"    {claim.reason}  [{', '.join(claim.sources)}]")
+    for source in verification.sources:
+        if source.status not in {"same", "moved"}:
+            click.echo(f"{click.style('file', fg='yellow')}  {source.name}: {source.status.replace('_', ' ')}")
+    for problem in verification.problems:
+        click.echo(f"{click.style('report', fg='red')}  {problem}")
+    colour = "green" if verification.exit_code == 0 else "red"
+    click.echo(click.style(verification.summary, fg=colour, bold=True))
 
-    from kimera.missions.verify import render_table
 
-    console = Console(highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    rows = render_table(verification)
-    for name in rows[0]:
-        table.add_column(name, overflow="fold")
-    styles = {"ok": "green", "changed_source": "yellow"}
-    for row in rows[1:]:
-        table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
-    console.print(table)
-    console.print(Text(verification.summary, style="bold green" if verification.exit_code == 0 else "bold red"))
+def _short(text: str) -> str:
+    return text if len(text) <= 96 else f"{text[:95]}…"

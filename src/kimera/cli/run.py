@@ -38,6 +38,7 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the report here (.html .md .json .zip)."
 )
 @click.option("--no-wait", is_flag=True, help="Fail at once when another process works in this home.")
+@click.option("--detach", is_flag=True, help="Only store the mission and print its id; a `kimera worker` executes it.")
 @json_option
 def run_command(
     question: str,
@@ -48,6 +49,7 @@ def run_command(
     tracks: tuple[str, ...],
     out: Path | None,
     no_wait: bool,
+    detach: bool,
     as_json: bool,
 ) -> int:
     """Answer QUESTION from the tables and documents in FOLDER and print the report.
@@ -66,6 +68,9 @@ def run_command(
         check_target(out)
     with control.open_home(settings) as home:
         mission_id = control.submit(home, question, folder, options)
+        if detach:
+            print_json({"mission_id": mission_id}) if as_json else click.echo(mission_id)
+            return EXIT_OK
         return drive(home, mission_id, out=out, wait=not no_wait, as_json=as_json)
 
 

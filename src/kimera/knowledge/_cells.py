@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-__all__ = ["MISSING", "TEXT", "Reading", "is_missing", "is_number", "is_typed", "is_year_like", "readings"]
+__all__ = ["ABSENT", "MISSING", "TEXT", "Reading", "is_missing", "is_number", "is_typed", "is_year_like", "readings"]
 
 ColumnType = Literal["integer", "real", "text", "boolean", "date", "timestamp"]
 
@@ -18,6 +18,9 @@ MISSING = (
     "-infinity", "not available", "n.d.",
 )  # fmt: skip
 """Words for "no value", in lower case; they count as missing only in columns whose other cells are all typed."""
+
+ABSENT = frozenset({"na", "n/a", "#n/a", "nan", "null", "none", "<na>", "(null)", "missing"})
+"""The words among them that mean "no value" in text as well, once the same file uses them so in a typed column."""
 
 _DIGITS = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
 _PLAIN = rf"[+-]?{_DIGITS}(?:[eE][+-]?[0-9]+)?"

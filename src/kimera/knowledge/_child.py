@@ -45,8 +45,8 @@ class Child:
         """
         limits = self.limits
         request = {
-            "kind": kind, "path": str(path), "out": str(out), "pages": limits.pages, "characters": limits.characters,
-            "unpacked": limits.archive_bytes, "sheets": limits.sheets,
+            "kind": kind, "path": str(path.absolute()), "out": str(out.absolute()), "pages": limits.pages,
+            "characters": limits.characters, "unpacked": limits.archive_bytes, "sheets": limits.sheets,
         }  # fmt: skip
         if not self._send(request) or not self._wait(limits.reader_seconds):
             dead = self._stop()

@@ -19,12 +19,14 @@ from kimera.knowledge._header import Header, find_header, unique_names, usual_wi
 from kimera.knowledge._layout import Layout, cut, find_layout, parse, prepare
 from kimera.knowledge.contracts import ReadRecipe
 
-__all__ = ["Unreadable", "read_delimited", "sample_lines", "write_canonical"]
+__all__ = ["TOO_LARGE", "Unreadable", "read_delimited", "sample_lines", "write_canonical"]
 
 HEAD = 1 << 18  # bytes looked at to find encoding and layout
 HEAD_LINES = 1_000
 FOOTER = 60  # records at the end among which notes are looked for
 WIDEST = 50  # cells beyond the usual ones that still become columns
+
+TOO_LARGE = "Written out, its table has far more cells than the file suggests; divide it."
 
 Rung = Literal["duckdb", "duckdb_lenient", "polars_lenient", "sniffer"]
 
@@ -102,6 +104,8 @@ def _read(
         physical = _stage(path, staged, layout, encoding, header.data, engine.limits.rows)
         physical.notes.append("the encoding changes within the file")
     width, names = _columns(header, width, physical, engine.limits.columns)
+    if physical.records * width > engine.limits.cells:
+        raise Unreadable(TOO_LARGE)
     if layout.line_by_line:
         physical.notes.append("a quote never closes; each line was read as one row")
     rung = _climb(staged, engine, layout, width, physical)
@@ -164,7 +168,7 @@ def _columns(header: Header, width: int, physical: _Physical, most: int) -> tupl
         more = sum(count for w, count in physical.filled_widths.items() if w > narrow)
         physical.notes.append(f"{more} row(s) have more cells than the header; the extra ones are in unnamed columns")
     kept = min(max(narrow, widest), most)
-    loaded = min(max(kept, *(w for w in physical.widths if w <= narrow + WIDEST)), most)
+    loaded = min(max([kept, *(w for w in physical.widths if w <= narrow + WIDEST)]), most)
     return loaded, (names + [""] * kept)[:kept]
 
 
@@ -291,7 +295,7 @@ def _climb(staged: Path, engine: Engine, layout: Layout, width: int, physical: _
             return "polars_lenient"
     rewritten = engine.scratch(".csv")
     with staged.open(encoding="utf-8", newline="\n") as source:
-        write_canonical(rewritten, cut(source, layout), width)
+        write_canonical(rewritten, cut(source, layout), width, engine.limits.staged_bytes)
     engine.must_load(rewritten, width)
     return "sniffer"
 
@@ -309,17 +313,23 @@ def _by_polars(staged: Path, engine: Engine, layout: Layout, width: int) -> tupl
         ).write_parquet(target)  # fmt: skip
     except (polars.exceptions.PolarsError, OSError, ValueError):
         return None
-    if len(engine.load_parquet(target)) != width:
+    if len(engine.parquet_shape(target)[1]) != width:
         return None
+    engine.load_parquet(target)
     return engine.count(width)
 
 
-def write_canonical(target: Path, records: Iterable[Sequence[str]], width: int) -> int:
-    """Write records as one unambiguous CSV of ``width`` columns; return how many."""
+def write_canonical(target: Path, records: Iterable[Sequence[str]], width: int, most: int) -> int:
+    """Write records as one unambiguous CSV of ``width`` columns; return how many.
+
+    Raises `Unreadable` when they would take more than ``most`` bytes.
+    """
     count = 0
     with target.open("w", encoding="utf-8", newline="", errors="replace") as stream:
         writer = csv.writer(stream, quoting=csv.QUOTE_ALL, lineterminator="\n")
         for record in records:
             writer.writerow([*record[:width], *[""] * (width - len(record))])
             count += 1
+            if not count % 1_000 and stream.tell() > most:
+                raise Unreadable(TOO_LARGE)
     return count

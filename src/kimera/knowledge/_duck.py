@@ -5,22 +5,24 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-from kimera.knowledge._cells import MISSING, TEXT, Reading, readings
+from kimera.knowledge._cells import ABSENT, MISSING, TEXT, Reading, readings
 from kimera.knowledge.contracts import Column, Scalar
 from kimera.knowledge.limits import Limits
+from kimera.knowledge.units import split_unit
 
 __all__ = ["KEEP", "Engine", "Written"]
 
 SAMPLE = 400  # rows from which types are guessed; every cell is checked against the guess
 BLANKS = " \t\n\r\u00a0"  # taken off both ends of every cell
 ROUNDS = 12
+AT_ONCE = 16  # columns in one aggregate query; more cost DuckDB time and memory out of proportion
 KEEP = 500
 EXACT_UNIQUE = 2_000_000
 
@@ -36,15 +38,18 @@ _LOAD = (
     "quote = {quote}, escape = {quote}, columns = {{{columns}}}, null_padding = {lenient}, strict_mode = {strict}, "
     "max_line_size = 67108864, parallel = false)"
 )
-_LOAD_PARQUET = "CREATE TABLE raw AS SELECT * FROM read_parquet({path}) LIMIT {rows}"
-_COUNT = "SELECT count(*), {characters} FROM raw"
-_CHARACTERS = "coalesce(sum(length({column})), 0)"
+_LOAD_PARQUET = "CREATE TABLE raw AS SELECT * FROM read_parquet({path})"
+_PARQUET_ROWS = "SELECT count(*) FROM read_parquet({path})"
+_PARQUET_COLUMNS = "SELECT * FROM read_parquet({path}) LIMIT 0"
+_COUNT = "SELECT count(*), coalesce(sum({characters}), 0) FROM raw"
+_CHARACTERS = "coalesce(length({column}), 0)"
 _SAMPLE = "SELECT * FROM cells WHERE rowid % {step} = 0 LIMIT {limit}"
 _CLEAN = "CREATE TABLE cells AS SELECT {columns} FROM raw; DROP TABLE raw"
 _CLEAN_CELL = "nullif(trim({column}, '" + BLANKS + "'), '') AS {column}"
 _PLAIN_MINUS = "replace({column}, '−', '-')"
 _TYPED = "CASE WHEN regexp_full_match({x}, {pattern}) THEN {value} END"
-_WRONG = "count(*) FILTER (WHERE ({typed}) IS NULL AND {x} IS NOT NULL AND lower({x}) NOT IN ({missing}))"
+_WORDS = "CASE WHEN {column} NOT IN ({words}) THEN {column} END"
+_WRONG = "count(CASE WHEN ({typed}) IS NULL AND {x} IS NOT NULL AND lower({x}) NOT IN ({missing}) THEN 1 END)"
 _WRONG_CELLS = (
     "SELECT DISTINCT {x} FROM cells WHERE ({typed}) IS NULL AND {x} IS NOT NULL AND lower({x}) NOT IN ({missing}) "
     "ORDER BY 1 LIMIT 300"
@@ -52,7 +57,7 @@ _WRONG_CELLS = (
 _SELECT = "SELECT {columns} FROM cells"
 _MAKE = "CREATE TABLE typed AS SELECT {columns} FROM {table}"
 _WRITE = "COPY (SELECT * FROM typed) TO {path} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)"
-_PROFILE = "SELECT count(*), {columns} FROM typed"
+_PROFILE = "SELECT {columns} FROM typed"
 _PROFILE_COLUMN = "count({c}), {unique}, {least}, {most}"
 _HEAD = "SELECT * FROM typed LIMIT 200"
 _DISTINCT = "SELECT DISTINCT {c} FROM typed WHERE {c} IS NOT NULL ORDER BY hash({c}) LIMIT {limit}"
@@ -74,6 +79,9 @@ _NATIVE: dict[str, tuple[str, str]] = {
     ),
     **dict.fromkeys(("STRUCT", "MAP", "LIST", "UNION"), ("text", "CAST(to_json({x}) AS VARCHAR)")),
 }
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -111,10 +119,11 @@ class Engine:
     def __init__(self, limits: Limits, near: Path | None = None) -> None:
         self.limits = limits
         # Beside the blobs a finished file is moved into them, not copied.
-        self.folder = Path(tempfile.mkdtemp(prefix=".reading-", dir=near))
+        self.folder = Path(tempfile.mkdtemp(prefix=".reading-", dir=near)).absolute()
         self._connection: Any = None
         self._number = 0
         self._minus: frozenset[int] = frozenset()
+        self._absent: dict[int, tuple[str, ...]] = {}
 
     def __enter__(self) -> Engine:
         return self
@@ -190,15 +199,24 @@ class Engine:
 
     def count(self, width: int) -> tuple[int, int]:
         """Return ``(rows, characters in all cells)`` of the loaded table."""
-        characters = " + ".join(_CHARACTERS.format(column=f"c{i}") for i in range(width))
-        rows, total = self.run(_COUNT.format(characters=characters)).fetchone()
-        return int(rows), int(total)
+        rows = total = 0
+        for some in _batched([f"c{i}" for i in range(width)], 64):
+            characters = " + ".join(_CHARACTERS.format(column=column) for column in some)
+            rows, part = self.run(_COUNT.format(characters=characters)).fetchone()
+            total += int(part)
+        return int(rows), total
 
-    def load_parquet(self, path: Path) -> list[tuple[str, str]]:
-        """Load a Parquet file of the engine's folder; return ``(column, DuckDB type)`` pairs."""
+    def parquet_shape(self, path: Path) -> tuple[int, list[tuple[str, str]]]:
+        """Return ``(rows, (column, DuckDB type) pairs)`` of a Parquet file in the engine's folder, from its footer."""
+        where = _literal(str(path))
+        rows = self.run(_PARQUET_ROWS.format(path=where)).fetchone()[0]
+        found = self.run(_PARQUET_COLUMNS.format(path=where)).description
+        return int(rows), [(str(one[0]), str(one[1])) for one in found]
+
+    def load_parquet(self, path: Path) -> None:
+        """Load a Parquet file of the engine's folder."""
         self.clear()
-        self.run(_LOAD_PARQUET.format(path=_literal(str(path)), rows=self.limits.rows + 1))
-        return [(str(d[0]), str(d[1])) for d in self.run("SELECT * FROM raw LIMIT 0").description]
+        self.run(_LOAD_PARQUET.format(path=_literal(str(path))))
 
     def type_text(
         self, names: Sequence[str], sources: Sequence[str], units: Sequence[str | None], *, delimiter: str = ","
@@ -209,10 +227,12 @@ class Engine:
         chosen = self._choose(len(names), delimiter)
         parts, plans, notes = [], [], set()
         for i, (name, reading) in enumerate(zip(names, chosen, strict=True)):
-            value = f"c{i}" if reading.type == "text" else _typed_sql(self._x(i), reading)
+            value = self._text_sql(i) if reading.type == "text" else _typed_sql(self._x(i), reading)
             parts.append(f"{value} AS {_identifier(name)}")
             unit = reading.unit or (units[i] if i < len(units) and reading.type in {"integer", "real"} else None)
             plans.append(Column(name=name, source_name=sources[i], type=reading.type, unit=unit))
+            if i in self._absent:
+                notes.add(f"{', '.join(self._absent[i])} read as missing in text")
             if reading.note:
                 notes.add(f"{reading.note} in {name}")
         self.run(_MAKE.format(columns=", ".join(parts), table="cells"))
@@ -267,18 +287,28 @@ class Engine:
                     widened.add(i)
                     samples[i] = [*samples[i], *self._wrong_cells(i, options[i][0])]
                     options[i] = readings(samples[i], decimal_comma=comma, padded_numbers=padded)
-        return [chosen.get(i, TEXT) for i in range(width)]
+        result = [chosen.get(i, TEXT) for i in range(width)]
+        self._absent = _absent(samples, result)
+        return result
+
+    def _text_sql(self, column: int) -> str:
+        words = self._absent.get(column)
+        if not words:
+            return f"c{column}"
+        return _WORDS.format(column=f"c{column}", words=", ".join(map(_literal, words)))
 
     def _wrong(self, pairs: Sequence[tuple[int, Reading]]) -> list[int]:
-        """Return for each column how many cells the reading cannot read."""
-        counts = []
-        for i, reading in pairs:
-            x = self._x(i)
-            always = reading.type == "text"
-            counts.append(
-                "0" if always else _WRONG.format(x=x, missing=_MISSING_LIST, typed=_typed_sql(x, reading))
-            )  # text reads anything
-        return [int(n) for n in self.run(_SELECT.format(columns=", ".join(counts)) + " LIMIT 1").fetchone() or ()]
+        """Return for each column how many cells the reading cannot read; text reads anything."""
+        counts = dict.fromkeys((i for i, _ in pairs), 0)
+        asked = [(i, reading) for i, reading in pairs if reading.type != "text"]
+        for some in _batched(asked, AT_ONCE):
+            parts = ", ".join(self._wrong_sql(i, reading) for i, reading in some)
+            counts.update(zip((i for i, _ in some), self.run(_SELECT.format(columns=parts)).fetchone(), strict=True))
+        return list(counts.values())
+
+    def _wrong_sql(self, column: int, reading: Reading) -> str:
+        x = self._x(column)
+        return _WRONG.format(x=x, missing=_MISSING_LIST, typed=_typed_sql(x, reading))
 
     def _wrong_cells(self, column: int, reading: Reading) -> list[str]:
         x = self._x(column)
@@ -305,7 +335,9 @@ class Engine:
                     most=f"max({c})" if ordered else "NULL",
                 )
             )  # fmt: skip
-        facts = self.run(_PROFILE.format(columns=", ".join(parts))).fetchone()[1:]
+        facts: list[Any] = []
+        for some in _batched(parts, AT_ONCE):
+            facts.extend(self.run(_PROFILE.format(columns=", ".join(some))).fetchone())
         head = self.run(_HEAD).fetchall()
         columns = []
         for i, plan in enumerate(plans):
@@ -313,7 +345,8 @@ class Engine:
             columns.append(
                 plan.model_copy(
                     update={
-                        "nulls": rows - int(filled), "unique": min(int(distinct), rows), "minimum": _scalar(least),
+                        "unit": _unit(plan), "nulls": rows - int(filled),
+                        "unique": min(int(distinct), rows), "minimum": _scalar(least),
                         "maximum": _scalar(most), "examples": _examples([row[i] for row in head]),
                     }
                 )
@@ -337,6 +370,27 @@ def _cells(values: Any) -> list[str]:
     return list(dict.fromkeys(value for value in values if value is not None))
 
 
+def _absent(samples: Sequence[Sequence[str]], chosen: Sequence[Reading]) -> dict[int, tuple[str, ...]]:
+    """Return for each text column the words that mean "no value" there: those the file uses so in its typed columns.
+
+    A column of short codes keeps them: NA among AT, BE, CH is Namibia.
+    """
+    used = {
+        cell
+        for sample, reading in zip(samples, chosen, strict=True)
+        if reading.type != "text"
+        for cell in sample
+        if cell.lower() in ABSENT
+    }
+    found = {}
+    for i, (sample, reading) in enumerate(zip(samples, chosen, strict=True)):
+        others = [cell for cell in sample if cell and cell not in used]
+        codes = others and all(len(cell) <= 3 and cell.isupper() for cell in others)
+        if reading.type == "text" and others and not codes and used:
+            found[i] = tuple(sorted(used))
+    return found
+
+
 def _decimal_comma(samples: Sequence[Sequence[str]], *, european: bool) -> bool:
     """Return whether some column can only be read with a comma as decimal sign, and none needs a point for it.
 
@@ -350,6 +404,10 @@ def _decimal_comma(samples: Sequence[Sequence[str]], *, european: bool) -> bool:
             return False
         comma = comma or found.decimal == "," or (european and found.note == "thousands commas")
     return comma
+
+
+def _unit(plan: Column) -> str | None:
+    return plan.unit or (split_unit(plan.source_name)[1] if plan.type in {"integer", "real"} else None)
 
 
 def _scalar(value: Any) -> Scalar:
@@ -373,3 +431,9 @@ def _examples(values: Sequence[Any]) -> tuple[Scalar, ...]:
         if len(seen) == 3:
             break
     return tuple(seen)
+
+
+def _batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield the items in runs of at most ``size``."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

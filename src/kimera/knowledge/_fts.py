@@ -6,14 +6,12 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
 __all__ = ["Row", "TermIndex", "Tokens", "content_words", "write_segment"]
 
-APPLICATION_ID = 0x4B534547  # "KSEG"
-SEGMENT_VERSION = 1
 TITLE_WEIGHT, HEADING_WEIGHT, BODY_WEIGHT = 2.0, 2.0, 1.0
 QUERY_TERMS = 64  # a longer question keeps its rarest words
 _WORDS_READ = 2_000  # distinct words read of a question
@@ -23,6 +21,8 @@ _PRAGMAS = (
     "PRAGMA journal_mode = OFF",
     "PRAGMA synchronous = OFF",
     "PRAGMA encoding = 'UTF-8'",
+    "PRAGMA application_id = 1263748423",  # "KSEG", for the file command and for a curious reader
+    "PRAGMA user_version = 1",  # of the tables below
 )
 _CREATE = (
     """CREATE TABLE passage(
@@ -104,9 +104,14 @@ def write_segment(target: Path, rows: Iterable[Row]) -> None:
 
 
 def content_words(text: str) -> list[str]:
-    """Return the first 2,000 distinct lower-case words in order, without stop words unless nothing else is left."""
-    words = list(islice(dict.fromkeys(_WORD.findall(text.lower())), _WORDS_READ))
-    return [word for word in words if word not in STOP_WORDS] or words
+    """Return the first 2,000 distinct words in order, as written, without stop words unless nothing else is left."""
+    words: dict[str, str] = {}
+    # Decomposed accents would split a word; lower case is only for comparing, as it can itself decompose a letter.
+    for match in _WORD.finditer(normalize("NFC", text)):
+        words.setdefault(match.group().lower(), match.group())
+        if len(words) == _WORDS_READ:
+            break
+    return [word for key, word in words.items() if key not in STOP_WORDS] or list(words.values())
 
 
 class Tokens:
@@ -142,9 +147,13 @@ class TermIndex:
         self._file = sqlite3.connect(
             path.absolute().as_uri() + "?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
         )
-        self._file.execute(_VOCABULARY)
+        try:
+            self._file.execute(_VOCABULARY)
+            self.count: int = self._file.execute(_COUNT).fetchone()[0]
+        except sqlite3.DatabaseError:
+            self._file.close()
+            raise
         self.tokens = Tokens()
-        self.count: int = self._file.execute(_COUNT).fetchone()[0]
         self._frequencies: dict[str, int] = {}
 
     def close(self) -> None:

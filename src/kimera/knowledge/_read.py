@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from kimera.knowledge._child import Child
-from kimera.knowledge._delimited import Unreadable, read_delimited, write_canonical
+from kimera.knowledge._delimited import TOO_LARGE, Unreadable, read_delimited, write_canonical
 from kimera.knowledge._duck import Engine, Written
 from kimera.knowledge._encoding import decode
 from kimera.knowledge._header import find_header, unique_names, usual_width
@@ -125,7 +125,9 @@ def _relations(
             outcome.warnings.append(f"The table {part} was left out: it is beyond the limits.")
             continue
         canonical = engine.scratch(".csv")
-        count = write_canonical(canonical, itertools.islice(records, engine.limits.rows), len(names))
+        count = write_canonical(
+            canonical, itertools.islice(records, engine.limits.rows), len(names), engine.limits.staged_bytes
+        )
         if not count:
             outcome.warnings.append(f"The table {part} has no rows." if part else "It has no rows.")
             continue
@@ -148,7 +150,10 @@ def _parquet(path: Path, engine: Engine) -> ReadTable:
     # The engine sees its own folder only, so the file is linked or copied into it.
     inside = engine.scratch(".parquet")
     _bring(path, inside)
-    columns = engine.load_parquet(inside)
+    rows, columns = engine.parquet_shape(inside)
+    if rows * len(columns) > engine.limits.cells or len(columns) > engine.limits.columns:
+        raise Unreadable(TOO_LARGE)
+    engine.load_parquet(inside)
     written = engine.type_native(columns, unique_names([name for name, _ in columns]))
     inside.unlink(missing_ok=True)
     return ReadTable(written, ReadRecipe(rung="parquet", rows_read=written.rows))
@@ -189,7 +194,7 @@ def _sheet(path: Path, name: str, engine: Engine) -> ReadTable | None:
         header = find_header(head, width)
         canonical = engine.scratch(".csv")
         kept = itertools.islice(_without_notes(itertools.chain(head[header.data :], records)), engine.limits.rows)
-        if not write_canonical(canonical, kept, width):
+        if not write_canonical(canonical, kept, width, engine.limits.staged_bytes):
             return None
     names = (list(header.names) + [""] * width)[:width]
     recipe = ReadRecipe(

@@ -182,7 +182,7 @@ def _is_table(lines: list[str]) -> bool:
     if len(filled) < 3:
         return False
     layout = find_layout(lines)
-    needed = 0.75 if layout.delimiter in {"\t", ";", "|"} else 0.8
+    needed = 0.65 if layout.delimiter in {"\t", ";", "|"} else 0.8  # commas also stand in prose
     if layout.delimiter == RUNS:
         needed = 0.85
     return layout.width >= 2 and layout.score >= needed

@@ -36,6 +36,7 @@ def sqlite_tables(
     except sqlite3.Error as broken:
         raise Unreadable("It cannot be opened as a SQLite database.") from broken
     try:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.cell_bytes)
         connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
         for statement in _SAFE:
             connection.execute(statement)

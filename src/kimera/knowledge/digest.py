@@ -13,7 +13,8 @@ from kimera.knowledge.contracts import Column, Scalar, Table
 __all__ = ["Values", "digest", "join_candidates", "with_joins"]
 
 TOKENS = 400
-CHARACTERS_PER_TOKEN = 3.2  # names and numbers cut into more tokens than prose does
+NAMES = 60  # tokens kept for the names of columns that are not described
+_TOKEN = re.compile(r"[A-Za-z]{1,5}|[0-9]{1,3}|[^\sA-Za-z0-9]")
 MOST = 6  # candidates listed per column
 OVERLAP = 0.5  # share of the smaller column's values found in the other one
 
@@ -22,19 +23,33 @@ Values = Mapping[tuple[str, str], frozenset[str]]
 
 def digest(table: Table) -> str:
     """Return the table as text of at most `TOKENS` tokens: shape, then one line per column while there is room."""
-    room = int(TOKENS * CHARACTERS_PER_TOKEN)
-    head = f"table {table.name}: {table.title[:80]} ({table.rows} rows, {len(table.columns)} columns)"
-    lines, used = [head], len(head)
+    lines = [f"table {table.name}: {table.title[:80]} ({table.rows} rows, {len(table.columns)} columns)"]
+    used = _tokens(lines[0])
     for position, column in enumerate(table.columns):
         line = _line(column)
-        rest = [other.name[:24] for other in table.columns[position:]]
-        if used + len(line) + 1 > room - 140 and len(rest) > 1:
-            more = f"and {len(rest)} more: " + ", ".join(rest)
-            lines.append(more[: room - used - 1])
+        left = len(table.columns) - position - 1
+        if used + _tokens(line) > TOKENS - (NAMES if left else 0):
+            lines.append(_names(table.columns[position:], TOKENS - used))
             break
         lines.append(line)
-        used += len(line) + 1
-    return "\n".join(lines)[:room]
+        used += _tokens(line)
+    return "\n".join(lines)
+
+
+def _names(columns: Sequence[Column], room: int) -> str:
+    """Return the names of the columns there is no room to describe, as many as fit."""
+    text = f"and {len(columns)} more:"
+    for column in columns:
+        longer = f"{text} {column.name[:24]},"
+        if _tokens(longer) >= room:
+            break
+        text = longer
+    return text.rstrip(",:")
+
+
+def _tokens(text: str) -> int:
+    """Return an upper bound on the tokens of ``text``: usual tokenizers need fewer."""
+    return len(_TOKEN.findall(text)) + 1
 
 
 def _line(column: Column) -> str:

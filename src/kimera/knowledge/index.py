@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from kimera.errors import StorageError
 from kimera.knowledge._fts import Row, TermIndex, write_segment
 from kimera.knowledge.contracts import Degraded, Library, Passage
 from kimera.knowledge.retrieval import Segment
@@ -42,14 +44,20 @@ def open_segment(
     """Open the library's segment; a library without passages gives an empty one that answers every search with [].
 
     Without an encoder every search is by words. ``should_stop`` interrupts the computing of vectors. Close the
-    segment, or use it as a context manager. Raises `NotFoundError` if the blob is gone.
+    segment, or use it as a context manager. Raises `NotFoundError` if the blob is gone, `StorageError` if damaged.
     """
     if library.segment is None:
         return Segment(None, "", blobs.root, encoder, should_stop)
     path = blobs.path(library.segment)
     if not blobs.has(library.segment):
         blobs.get(library.segment)  # raises the error that says what to do
-    return Segment(TermIndex(path), library.segment, blobs.root, encoder, should_stop)
+    try:
+        terms = TermIndex(path)
+    except sqlite3.DatabaseError as damaged:
+        raise StorageError(
+            f"The index {library.segment[:12]} is damaged; delete {path} and run the mission again.", recoverable=False
+        ) from damaged
+    return Segment(terms, library.segment, blobs.root, encoder, should_stop)
 
 
 def open_encoder(path: Path | None, cache_dir: Path) -> tuple[Encoder | None, Degraded | None]:

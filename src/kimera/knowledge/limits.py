@@ -25,6 +25,9 @@ class Limits:
     archive_ratio: int = 100
     columns: int = 5_000
     rows: int = 20_000_000
+    cells: int = 200_000_000  # rows times columns of one table
+    cell_bytes: int = 16 * MEBIBYTE
+    staged_bytes: int = 2 * 1024 * MEBIBYTE
     sheets: int = 100
     tables: int = 1_000
     pages: int = 5_000

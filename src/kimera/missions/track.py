@@ -65,6 +65,8 @@ class Track(Protocol):
 
     name: TrackName
     phases: tuple[Phase, ...]
+    shows_after: str | None
+    """Name of the phase after which `partial` may have something worth a first report; None for no first look."""
 
     def partial(self, context: TrackContext, state: State) -> Package | None:
         """Return a usable package from an unfinished state, or None if there is nothing to show yet."""

@@ -8,7 +8,8 @@ inside must be repeatable: our writes are, by derived keys.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from kimera.clock import Clock, SystemClock
 from kimera.errors import NewerSchema, StorageError, StorageFull
 from kimera.storage.schema import REVISION, REVISIONS, metadata, revision_table
 
-__all__ = ["Database", "engine_for", "open_database", "storage_failure"]
+__all__ = ["Database", "engine_for", "open_database", "storage_errors", "storage_failure"]
 
 T = TypeVar("T")
 
@@ -106,7 +107,7 @@ def engine_for(url: str, *, synchronous: str = "NORMAL", pool: int = 10) -> sa.E
 
         return engine
     address = sa.make_url(url).set(drivername="postgresql+psycopg")
-    return sa.create_engine(address, pool_size=pool, max_overflow=20, pool_pre_ping=True)
+    return sa.create_engine(address, pool_size=pool, max_overflow=20)
 
 
 def open_database(url: str, *, synchronous: str = "NORMAL", clock: Clock | None = None) -> Database:
@@ -167,10 +168,20 @@ def _create(connection: sa.Connection) -> None:
     connection.execute(revision_table.insert().values(version_num=REVISION))
 
 
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn a driver's error into ours; for code that is given a connection rather than asked for a transaction."""
+    try:
+        yield
+    except DBAPIError as failure:
+        raise storage_failure(failure) from failure
+
+
 def storage_failure(failure: DBAPIError) -> StorageError:
     """Return what the failure means for a person."""
     words = str(failure.orig).lower()
-    if "disk is full" in words or "no space left" in words or getattr(failure.orig, "sqlstate", "") == "53100":
+    full = ("disk is full", "no space left", "disk i/o error")  # the last: SQLite could not even grow its side files
+    if any(word in words for word in full) or getattr(failure.orig, "sqlstate", "") == "53100":
         return StorageFull("The disk that holds the database is full; free some space and resume the mission.")
     if "readonly" in words or "read-only" in words:
         return StorageError("The database is read-only; check the permissions of the home folder.", recoverable=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.knowledge.corpus import TEXTS, WordEncoder, library, passages
 
-from kimera.errors import NotFoundError
+from kimera.errors import NotFoundError, StorageError
 from kimera.knowledge.index import build_segment, open_encoder, open_segment
+from kimera.knowledge.retrieval import Segment
 from kimera.storage import Blobs
 
 
@@ -44,17 +46,30 @@ def test_questions_without_findable_words_find_nothing(blobs: Blobs, question: s
         assert [] == segment.search(question)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.text(max_size=200))
-def test_no_question_breaks_the_search(tmp_path_factory: pytest.TempPathFactory, question: str) -> None:
-    """Promise: whatever the text of a question, with or without a known word, search answers and keeps its order."""
-    blobs = Blobs(tmp_path_factory.getbasetemp() / "any")
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Segment]:
+    """Return one open segment with vectors for all examples of the property below."""
+    blobs = Blobs(tmp_path_factory.mktemp("shared"))
     with open_segment(blobs, library(blobs), WordEncoder()) as segment:
-        for mode in ("lexical", "dense", "hybrid"):
-            hits = segment.search(question + " frog", mode=mode)
-            assert sorted(hits, key=lambda hit: (-hit.score, hit.number)) == hits
-            assert {0, 3} <= {hit.number for hit in hits}
-        assert len(TEXTS) == len(segment.rank_sentences(question, TEXTS))
+        yield segment
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=200))
+def test_no_question_breaks_the_search(shared: Segment, question: str) -> None:
+    """Promise: whatever the text of a question, with or without a known word, search answers and keeps its order."""
+    for mode in ("lexical", "dense", "hybrid"):
+        hits = shared.search(question + " frog", mode=mode)
+        assert sorted(hits, key=lambda hit: (-hit.score, hit.number)) == hits
+        assert {0, 3} <= {hit.number for hit in hits}
+    assert len(TEXTS) == len(shared.rank_sentences(question, TEXTS))
+
+
+@pytest.mark.parametrize("question", ["CAFÉ", "cafe\u0301", "Cafe", "İSTANBUL", "istanbul"])
+def test_case_and_accents_do_not_hide_a_word(blobs: Blobs, question: str) -> None:
+    """Promise: a word is found in any case, with composed, decomposed or no accents."""
+    with open_segment(blobs, library(blobs, ["A café in İstanbul."]), None) as segment:
+        assert [0] == [hit.number for hit in segment.search(question)]
 
 
 def test_a_very_long_question_keeps_its_rare_words(blobs: Blobs) -> None:
@@ -92,6 +107,15 @@ def test_a_missing_segment_says_what_to_do(blobs: Blobs, tmp_path: Path) -> None
     """Promise: a library whose segment blob is gone raises NotFoundError with the next action."""
     with pytest.raises(NotFoundError, match="restore the home folder or run the mission again"):
         open_segment(Blobs(tmp_path / "empty"), library(blobs), None)
+
+
+def test_a_damaged_segment_says_what_to_do(blobs: Blobs) -> None:
+    """Promise: a segment that is no database raises StorageError that names the file to delete."""
+    shelf = library(blobs)
+    path = blobs.path(str(shelf.segment))
+    path.write_bytes(b"\0" * 5000)
+    with pytest.raises(StorageError, match=f"delete {path}"):
+        open_segment(blobs, shelf, None)
 
 
 def test_lone_surrogates_are_stored(blobs: Blobs) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -142,3 +143,13 @@ def test_limits_list_what_lies_beyond_them(folder: Path, blobs: Blobs) -> None:
     assert {"empty.csv", "notes.md", "visits.tsv"} == set(reasons)
     assert "KIMERA_MAX_FILES" in reasons["visits.tsv"]
     assert "KIMERA_MAX_FILE_BYTES" in reasons["notes.md"]
+
+
+def test_a_digest_stays_short_and_names_what_it_leaves_out(folder: Path, blobs: Blobs) -> None:
+    """Promise: however wide a table, its digest has at most 400 tokens and names columns it leaves out."""
+    names = [f"measure_{number}_of_things" for number in range(120)]
+    (folder / "wide.csv").write_text(",".join(names) + "\n" + "\n".join(",".join(["1.5"] * 120) for _ in range(3)))
+    digest = built(folder, blobs).table("wide").digest
+    assert 400 >= len(re.findall(r"[A-Za-z]{1,5}|[0-9]{1,3}|[^\sA-Za-z0-9]", digest))
+    assert "3 rows, 120 columns" in digest
+    assert re.search(r"and \d+ more: measure_", digest)

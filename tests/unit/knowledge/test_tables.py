@@ -78,7 +78,11 @@ CASES: dict[str, tuple[str | bytes, list[str], list[tuple[Any, ...]]]] = {
               [("001", "02139", 1), ("002", "94110", 12)]),
     "long digits": ("id\n12345678901234567890\n12345678901234567891\n", ["id"],
                     [("12345678901234567890",), ("12345678901234567891",)]),
-    "missing words": ("a,b\nNA,NA\n-,x\n3,null\n4,y\n", ["a", "b"], [(None, "NA"), (None, "x"), (3, "null"), (4, "y")]),
+    "missing words": ("a,b\nNA,NA here\n-,-\n3,null\n4,y\n", ["a", "b"],
+                      [(None, "NA here"), (None, "-"), (3, "null"), (4, "y")]),
+    "missing in text": ("a,b,c\nNA,NA,NA\n2,x y,AT\n3,z,BE\n", ["a", "b", "c"],
+                        [(None, None, "NA"), (2, "x y", "AT"), (3, "z", "BE")]),
+    "header only": ("a,b\n", ["a", "b"], []),
     "money and percent": ('k,c,p,d\nx,"$1,234.50",12%,(100)\ny,$5,3.5%,7\n', ["k", "c", "p", "d"],
                           [("x", 1234.5, 12.0, -100.0), ("y", 5.0, 3.5, 7.0)]),
     "truth": ("a,b\nTRUE,yes\nfalse,no\n", ["a", "b"], [(True, "yes"), (False, "no")]),
@@ -192,6 +196,22 @@ def test_json_records_become_rows(expected: list[Any], value: Any, engine: Engin
     path = tmp_path / "v.json"
     path.write_text(json.dumps(value))
     assert [expected] == list(frames(outcome_of(path, engine)).values())
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        ("delimited", "gene\tsite\nabc\tleft arm\nabd\tright arm\nabe\thead\n"),
+        ("delimited", "yr doy t\n2013 1 -3.5\n2013 2 4.5\n2013 3 1.0\n"),
+        ("text", "This is a text, with commas.\nAnd more, too.\nAnd again, here.\n"),
+        ("text", "2020 was good\n2021 was bad\n2022 was fine\n"),
+        ("text", "Key: value\nOther: thing\nThird: more\n"),
+    ],
+)
+def test_a_plain_text_is_a_table_only_if_its_lines_agree(expected: str, text: str, tmp_path: Path) -> None:
+    """Promise: a .txt file of cells is a table, one of sentences a document."""
+    (tmp_path / "x.txt").write_text(text)
+    assert expected == sniff(tmp_path / "x.txt", "x.txt").reader
 
 
 def test_json_lines_keep_columns_that_come_late(engine: Engine, tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ SENTENCES = (
     "A man is eating food.",
     "Naïve café, 北京 — and 12.5 % of it!",
     "",
-    "The heron hunts frogs in shallow water at dawn while the miller sleeps and the old road stays empty. " * 3,
 )
 
 
@@ -48,7 +47,7 @@ def test_the_graph_computes_the_transformer(encoder: MiniLM) -> None:
     tokenizer = Tokenizer.from_file(str(WEIGHTS / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)
-    expected = np.stack([embed(weights, tokenizer.encode(text).ids) for text in SENTENCES])
+    expected = embed(weights, [tokenizer.encode(text).ids for text in SENTENCES])
     assert np.abs(expected - encoder.encode(SENTENCES)).max() < 1e-4
     assert np.abs(expected[1] - encoder.encode(SENTENCES[1:2])[0]).max() < 1e-4
 

@@ -133,7 +133,8 @@ def test_honest_work_passes(session: Session, parquet: Path) -> None:
         "seen = []\nt = threading.Thread(target=seen.append, args=(1,))\nt.start()\nt.join()\n"
         "with tempfile.TemporaryFile() as f: f.write(b'x')\n"
         "c = sqlite3.connect('a.db')\nc.execute('create table a (b)')\nc.commit()\n"
-        "import scipy.signal, numpy\nopen('a', 'w').write('x')\nos.rename('a', 'b')\nos.remove('b')\n"
+        "import wave, numpy, numpy.polynomial.chebyshev\n"
+        "open('a', 'w').write('x')\nos.rename('a', 'b')\nos.remove('b')\n"
         "numpy.save('x.npy', numpy.ones(3))\nn = numpy.load('x.npy', allow_pickle=False).sum()\n"
         "result = [seen, str(datetime.datetime(2024, 7, 1, tzinfo=zoneinfo.ZoneInfo('UTC')).utcoffset()), float(n)]"
     )

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from kimera.missions.analysis.execution import compute
-from kimera.missions.analysis.plan import Measure, Output, Plan, Refusal
+from kimera.missions.analysis.plan import Condition, Measure, Output, Plan, Refusal
 from kimera.missions.analysis.question.tables import TableView
 from kimera.missions.analysis.statements import say_output, scope_of
-from kimera.missions.analysis.templates.code import key_of, write_code
+from kimera.missions.analysis.templates.code import key_of, narrowed, write_code
 from kimera.missions.contracts import About, Computation, NumberClaim
 from kimera.missions.track import TrackContext
 
@@ -90,6 +90,9 @@ def _claim(
     n = count if isinstance(count, int) else None
     reasons = {str(k): float(v) for k, v in why.items() if isinstance(v, int | float)} if isinstance(why, dict) else {}
     table = context.library.table(plan.table)
+    group = _group_of(result, key, path)
+    if group is not None and output.each is not None:
+        output = narrowed(output, Condition(column=output.each, op="=", value=group))
     about = (
         output.measures[0]
         if output.measures
@@ -114,6 +117,13 @@ def _claim(
         n=n,
         p_value=p,
     )
+
+
+def _group_of(result: Mapping[str, object], key: str, path: Path) -> str | float | None:
+    groups = _section(result, "groups").get(key)
+    place = path[-1]
+    group = groups[place] if isinstance(groups, list) and isinstance(place, int) else None
+    return group if isinstance(group, str | int | float) else None
 
 
 def claim_id(computation: str, path: Path) -> str:

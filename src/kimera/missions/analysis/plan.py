@@ -21,6 +21,7 @@ class Condition(Frozen):
     op: Comparator | Literal["missing", "present"]
     value: Scalar | None = None
     aggregate: Literal["mean", "median"] | None = None
+    other: str | None = Field(default=None, description="Another column of the same row to compare with.")
     part: str | None = Field(default=None, description="A part of a date the test looks at: year, month, day, hour.")
 
     def text(self) -> str:
@@ -28,7 +29,7 @@ class Condition(Frozen):
         subject = f"{self.part} of {self.column}" if self.part else self.column
         if self.op in {"missing", "present"}:
             return f"{subject} is {self.op}"
-        against = f"its {self.aggregate}" if self.aggregate else str(self.value)
+        against = f"its {self.aggregate}" if self.aggregate else self.other or str(self.value)
         return f"{subject} {self.op} {against}"
 
 

@@ -48,7 +48,7 @@ def scope_of(measure: Measure) -> dict[str, str]:
 def _test(condition: Condition) -> str:
     if condition.op in {"missing", "present"}:
         return condition.op
-    value = f"its {condition.aggregate}" if condition.aggregate else str(condition.value)
+    value = f"its {condition.aggregate}" if condition.aggregate else condition.other or str(condition.value)
     return value if condition.op == "=" else f"{condition.op} {value}"
 
 
@@ -83,6 +83,8 @@ def _subject(measure: Measure) -> str:
     if kind.startswith("outlier_"):
         rule = "z-score" if measure.options.get("method") == "z" else "interquartile-range"
         return f"{kind[8:].replace('_', ' ')} of outliers of {measure.columns[0]} ({rule} rule)"
+    if kind == "extreme_value":
+        return _subject(measure.model_copy(update={"kind": "extreme_group"})).replace(" with the", "'s value, the", 1)
     if kind == "extreme_group":
         edge = "lowest" if measure.options.get("low") else "highest"
         statistic = str(measure.options.get("statistic")).replace("value", "").strip()

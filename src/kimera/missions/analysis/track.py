@@ -10,6 +10,7 @@ from pydantic import BaseModel, JsonValue
 from kimera.knowledge.contracts import Degraded, Table
 from kimera.missions.analysis.answers import claims_of, run_plan
 from kimera.missions.analysis.execution import compute, recompute
+from kimera.missions.analysis.figures import draw_findings
 from kimera.missions.analysis.plan import Plan, Refusal
 from kimera.missions.analysis.question.reading import read_question
 from kimera.missions.analysis.question.tables import TableView, view_of
@@ -20,7 +21,7 @@ from kimera.missions.track import Phase, State, TrackContext
 
 __all__ = ["TRACK", "AnalysisTrack"]
 
-MOST_VALUES = 60
+MOST_VALUES = 250
 MOST_TABLES = 24
 
 
@@ -183,6 +184,7 @@ def _package(context: TrackContext, state: State) -> AnalyticalReportPackage:
         tables=tuple(view["name"] for view in state.get("views", [])),
         claims=claims,
         computations=tuple(c for c in dict((c.id, c) for c in computations).values() if c.id in used),
+        charts=draw_findings(claims, computations, context.library, context.blobs),
         tests_run=explored["tests_run"],
         verification=tuple(state.get("verification", [])),
         limitations=_limitations(context),
@@ -221,6 +223,7 @@ class AnalysisTrack:
     """Computes on the tables of a folder by templates, without a model."""
 
     name: TrackName = "ds_star"
+    shows_after: str | None = None
     phases: tuple[Phase, ...] = (
         Phase("analyze", analyze),
         Phase("plan", make_plan),

@@ -46,7 +46,7 @@ def align(
     statements = {c.id: read_statement(c, library) for c in texts}
     matches = find_matches(texts, numbers, statements, topics, known_scopes(library, numbers))
     agreements = _agreements(matches, topics) + _corroborated(numbers, topics, library)
-    given, apart = part_conflicts(research.conflicts if research else (), matches, statements, topics)
+    given, apart = part_conflicts(_given(research, {*topics, *statements}), matches, statements, topics)
     found = [*find_conflicts(matches, statements, topics), *table_conflicts(numbers, topics, library)]
     conflicts = merge_conflicts(given, found, agreements)
     return FusionInputPackage(
@@ -57,6 +57,17 @@ def align(
         conflicts=tuple(conflicts),
         not_comparable=(*apart, *_not_comparable(matches, agreements, conflicts)),
     )
+
+
+def _given(research: ResearchEvidencePackage | None, known: set[str]) -> list[Conflict]:
+    """Return the research track's conflicts as far as their sides are claims of this mission."""
+    found = []
+    for conflict in research.conflicts if research else ():
+        sides = tuple(claim for claim in conflict.claims if claim in known)
+        if len(sides) > 1:
+            current = conflict.current if conflict.current in sides else None
+            found.append(conflict.model_copy(update={"claims": sides, "current": current}))
+    return found
 
 
 def _claims(

@@ -207,6 +207,7 @@ def _series(name: str) -> str:
 
 
 def equal_values(left: NumberClaim, right: NumberClaim) -> bool:
+    """Return whether two computed values are the same in one unit, to 1e-9 relative."""
     if isinstance(left.value, str | bool) or isinstance(right.value, str | bool):
         return left.value == right.value
     one, two = canonical(float(left.value), left.unit), canonical(float(right.value), right.unit)
@@ -214,6 +215,7 @@ def equal_values(left: NumberClaim, right: NumberClaim) -> bool:
 
 
 def table_conflicts(numbers: Sequence[NumberClaim], topics: dict[str, Topic], library: Library) -> list[Conflict]:
+    """Return the conflicts between values computed from two vintages of one table."""
     found = []
     for left, right in table_pairs(numbers, topics, library):
         one, two = topics[left.id], topics[right.id]

@@ -53,7 +53,7 @@ def fuse(
     """
     status = dict(sorted(track_status.items()))
     fused = align(research, analysis, library, status)
-    raw = [*(research.claims if research else ()), *(analysis.claims if analysis else ())]
+    raw = list({claim.id: claim for package in (analysis, research) if package for claim in package.claims}.values())
     computations = _computations(analysis)
     claims = judge(
         sorted(raw, key=lambda claim: (claim.track, claim.id)),

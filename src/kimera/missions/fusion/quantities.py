@@ -146,7 +146,8 @@ def _read(text: str, match: re.Match[str]) -> Quantity | None:
         scale, unit = 1.0, "m"
     raw = number * scale * (-1 if parts["sign"] in {"-", "−"} else 1)
     value, dimension = canonical(raw, unit)
-    factor = UNITS[name][1] if (name := (unit or "").lower()) in UNITS else abs(value / raw) if raw else 1.0
+    known = _unit(unit or "")
+    factor = known[1] if known else 1.0
     start = match.start()
     return Quantity(
         raw, value, slack * scale * factor, dimension, start, end, text[start:end].strip(), bool(BOUND.search(before))

@@ -34,6 +34,7 @@ _WHICH = re.compile(
     r"\bwhat\s+(?!\w+s\s|do|does|did|is|are|was|were|has|have|had|can|could|should|will|would|happen\w*|makes?|about|kind)\w+\s+\w+",
     re.I,
 )
+_WHAT = re.compile(r"\bwhat(?:['’]s|\s+is|\s+was)\b", re.I)
 _ASKED_WITH = re.compile(r"\b(?:who|whom|whose|what|which|when|where|why|how)\b", re.I)
 _BARE_NAME = re.compile(
     r"\b(?:winner|champion|director|author|ceo|president|founder|inventor|actor|actress|singer|host|mayor|coach|captain|"
@@ -71,6 +72,11 @@ class Question:
         """Return whether one date, number or name answers it."""
         return self.asks in {"date", "number", "name"}
 
+    @property
+    def loose(self) -> bool:
+        """Return whether the type is only a guess: "what was the rainfall of ..." may want a number or a name."""
+        return self.asks == "name" and not self.place and not _NAME.search(self.text) and bool(_WHAT.search(self.text))
+
     def answered_by(self, text: str) -> bool:
         """Return whether ``text`` holds a mention of the type that is asked for and not given in the question."""
         found = [m for m in find_mentions(text) if m.kind == self.asks and not self.mentions(m)]
@@ -80,6 +86,8 @@ class Question:
                 for m in found
                 if self.counted & set(content_stems(text[m.start : m.end + 40].split(",", maxsplit=1)[0])[:5])
             ]
+        if self.loose and not found:
+            found = [m for m in find_mentions(text) if not self.mentions(m)]
         return self.factoid and bool(found)
 
     def mentions(self, mention: Mention) -> bool:

@@ -50,7 +50,8 @@ class Line:
 class Reading:
     """One phase's view of the library; close it, or use it as a context manager."""
 
-    def __init__(self, context: TrackContext) -> None:
+    def __init__(self, context: TrackContext, *, by_words_only: bool = False) -> None:
+        self._by_words_only = by_words_only
         self.library: Library = context.library
         self._context = context
         self._texts: dict[str, str] = {}
@@ -67,6 +68,11 @@ class Reading:
     ) -> None:
         if self._segment is not None:
             self._segment.close()
+
+    @property
+    def stopped(self) -> bool:
+        """Return whether the mission was cancelled or is out of time."""
+        return self._context.should_stop()
 
     def source(self, source_id: str) -> Source:
         """Return the source of a document."""
@@ -89,7 +95,7 @@ class Reading:
     @cached_property
     def encoder(self) -> Encoder | None:
         """Return the encoder, remembering each text's vector for this phase, or None without weights."""
-        found = load_sentence_encoder()
+        found = None if self._by_words_only else load_sentence_encoder()
         return None if found is None else _Remembering(found)
 
     @cached_property
@@ -105,7 +111,8 @@ class Reading:
     def find(self, query: str, k: int) -> list[Passage]:
         """Return up to ``k`` passages, best first, each followed by its near-duplicates: these may disagree."""
         affordable = SECONDS_PER_PASSAGE * len(self._passages) <= DENSE_SHARE * self._context.options.deadline
-        mode = "hybrid" if affordable or self.segment.dense_ready else "lexical"
+        meaning = self.encoder is not None and (affordable or self.segment.dense_ready)
+        mode = "hybrid" if meaning else "lexical"
         found: dict[int, Passage] = {}
         for hit in self.segment.search(query, k, mode=mode):  # type: ignore[arg-type]
             first = self._passages[hit.number].duplicate_of

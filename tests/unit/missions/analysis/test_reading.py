@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats
-from tests.unit.missions.analysis.passengers import ROWS, ask, read
+from tests.unit.missions.analysis.passengers import ROWS, ask, read, view
+
+from kimera.missions.analysis.question.reading import read_question
 
 AGES = np.array([row[3] for row in ROWS if row[3] is not None])
 PRICES = np.array([row[4] for row in ROWS])
@@ -130,3 +132,12 @@ def test_a_split_is_the_one_of_the_stated_seed() -> None:
     test, train = order[:2], order[2:]
     weights, *_ = np.linalg.lstsq(design[train], PRICES[train], rcond=None)
     assert {"mse": round(float(np.mean((PRICES[test] - design[test] @ weights) ** 2)), 2)} == ask(asked)
+
+
+def test_the_table_that_takes_up_more_of_the_question_is_read() -> None:
+    """Promise: a table that knows a named value wins over one whose header alone sounds like the question."""
+    short = view().model_copy(update={"name": "decks", "columns": view().columns[1:2]})
+    named = short.with_column("mean_ticket_price", "number")
+    plan = read_question("What is the mean ticket price of female passengers on deck A?", [named, view()])
+    assert plan is not None
+    assert "people" == plan.table

@@ -192,6 +192,14 @@ def test_a_conflict_of_the_research_track_is_joined_not_doubled() -> None:
     assert ("k_given", ("t_mean", "t_old", "n_mean")) == (conflict.id, conflict.claims)
 
 
+def test_a_conflict_with_unknown_sides_is_not_taken_over() -> None:
+    """Promise: sides that are no claims of the mission are left out, and one side alone is no conflict."""
+    stray = Conflict(id="k_stray", kind="factual", claims=("t_krill", "t_gone"), text="?", current="t_gone")
+    half = Conflict(id="k_half", kind="factual", claims=("t_krill", "t_flippers", "t_gone"), text="?", current="t_gone")
+    outcome = fused(packages.research(conflicts=(stray, half)), None)
+    assert [(("t_krill", "t_flippers"), None)] == [(c.claims, c.current) for c in outcome.conflicts]
+
+
 def test_tables_part_what_documents_only_seem_to_dispute() -> None:
     """Promise: sides that meet values of different groups are not in conflict; the stale side of each still is."""
     texts = {

@@ -123,3 +123,17 @@ def test_a_denied_opposite_is_no_conflict() -> None:
     """Promise: "will increase" and "will not decrease" can both hold."""
     one, other = "The fee for berths will increase next winter.", "The fee for berths will not decrease next winter."
     assert [] == values("What is known?", one, other)
+
+
+@pytest.mark.parametrize(
+    ("titles", "expected"),
+    [(("North Station", "South Harbour"), []), (("Rainfall report 2019", "Press summary"), [{"512", "611"}])],
+)
+def test_the_same_words_under_other_titles_speak_of_other_things(
+    titles: tuple[str, str], expected: list[set[str]]
+) -> None:
+    """Promise: one sentence in the papers of two stations is no conflict; a kind of text is no subject."""
+    texts = ("The annual rainfall of the station was 512 mm.", "The annual rainfall of the station was 611 mm.")
+    pair = [Statement(t, t, title=title) for t, title in zip(texts, titles, strict=True)]
+    found = find_disagreements("How much rain fell?", pair)
+    assert expected == [{side.value for side in disagreement.sides} for disagreement in found]

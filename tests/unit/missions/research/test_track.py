@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.unit.missions.research.conftest import Run, context_of, library_of
 
-from kimera.missions.contracts import ResearchEvidencePackage, TextClaim, fingerprint
+from kimera.missions.contracts import Handoff, ResearchEvidencePackage, TextClaim, fingerprint
 from kimera.missions.research.track import TRACK
 from kimera.storage import Blobs
 from kimera.telemetry.events import parse
@@ -69,6 +69,18 @@ def test_equal_sentences_become_one_claim_with_both_spans(research: Run) -> None
     assert 2 == len({span.source_id for span in first.spans})
 
 
+def test_there_is_a_first_look_after_exploring(blobs: Blobs) -> None:
+    """Promise: after the first phase the track can already show checked quotes, found by words only."""
+    context = context_of(blobs, library_of(blobs, {"a.md": HARBOUR}), "How many people work at the harbour of Elmsund?")
+    first = TRACK.phases[0]
+    assert TRACK.shows_after == first.name
+    assert TRACK.partial(context, {}) is None
+    package = TRACK.partial(context, first.run(context, {}))
+    assert package is not None
+    assert "It employs 120 people on two piers." in package.claims[0].statement
+    assert ["encoder"] == [cause.cause for cause in package.degraded]
+
+
 def test_a_newer_vintage_is_current_and_the_old_value_is_shown(research: Run) -> None:
     """Promise: report-2019 and report-2023 with different values are a temporal conflict; the newer one is current."""
     newer = HARBOUR.replace("120", "150")
@@ -104,11 +116,56 @@ def test_events_carry_ids_and_short_text_only(blobs: Blobs) -> None:
 
 
 def test_a_partial_package_is_there_as_soon_as_something_was_found(blobs: Blobs) -> None:
-    """Promise: after the batch phase there is a usable package; before it there is none."""
+    """Promise: from the first phase on there is a usable package."""
     context = context_of(blobs, library_of(blobs, {"a.md": HARBOUR}), "How many people work at the harbour?")
     state: dict[str, Any] = {}
     shown = []
     for phase in TRACK.phases[:3]:
         state = phase.run(context, state)
         shown.append(TRACK.partial(context, state) is not None)
-    assert [False, False, True] == shown
+    assert [True, True, True] == shown
+
+
+def test_a_question_for_one_subject_is_not_answered_by_the_papers_of_others(research: Run) -> None:
+    """Promise: where a title names what the question names, sentences under other names are no claims."""
+    text = "# {} Station\n\nThe annual rainfall at the coast was {} mm.\n"
+    folder = {f"{name}.md": text.format(name, mm) for name, mm in (("Lindow", 512), ("Oster", 611), ("Friesia", 704))}
+    package = research("What was the annual rainfall at Lindow Station?", folder)
+    assert ["The annual rainfall at the coast was 512 mm."] == [claim.statement for claim in package.claims]
+    assert () == package.conflicts
+
+
+def test_what_analysis_asks_for_is_read_for_too(blobs: Blobs) -> None:
+    """Promise: a request of the other track becomes a sub-question of its own with its claims."""
+    request = Handoff(kind="evidence_request", sender="ds_star", text="What does the harbour of Elmsund handle?")
+    context = context_of(blobs, library_of(blobs, {"a.md": HARBOUR}), "How many piers are there?", inbox=(request,))
+    state: dict[str, Any] = {}
+    for phase in TRACK.phases:
+        state = phase.run(context, state)
+    package = ResearchEvidencePackage.model_validate(state["package"])
+    assert ["q1", "r1"] == [sub.id for sub in package.sub_questions]
+    assert package.sub_questions[1].claims
+
+
+def test_a_stopped_mission_says_so(blobs: Blobs) -> None:
+    """Promise: when time is up the track returns what there is, with a gap that names the reason."""
+    context = context_of(blobs, library_of(blobs, {"a.md": HARBOUR}), "How many piers?", should_stop=lambda: True)
+    state: dict[str, Any] = {}
+    for phase in TRACK.phases:
+        state = phase.run(context, state)
+    assert "deadline" in [gap["kind"] for gap in state["package"]["gaps"]]
+
+
+def test_a_partial_package_tells_no_events(blobs: Blobs) -> None:
+    """Promise: showing a partial package twice records nothing; events come from the phases alone."""
+    seen: list[str] = []
+    library = library_of(blobs, {"a.md": HARBOUR})
+    context = context_of(
+        blobs, library, "How many people work at the harbour?", emit=lambda name, facts: seen.append(name)
+    )
+    state: dict[str, Any] = {}
+    for phase in TRACK.phases[:3]:
+        state = phase.run(context, state)
+    told = list(seen)
+    TRACK.partial(context, state)
+    assert told == seen

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from kimera.missions.analysis.plan import Measure, Output, Refusal
 from kimera.missions.analysis.question.context import Context
+from kimera.missions.analysis.question.items import items_of
 from kimera.missions.analysis.question.words import split_name, stem, words
 
 __all__ = ["refuse_unclear", "unread_demand"]
@@ -13,9 +15,10 @@ __all__ = ["refuse_unclear", "unread_demand"]
 _UNSUPPORTED = re.compile(
     r"\b(?:rolling|moving average|resampl\w*|interpolat\w*|pivot\w*|cluster\w*|k-?means|pca|principal "
     r"component|one-?hot|bootstrap\w*|"
-    r"seasonal\w*|decompos\w*|cumulative|cumsum|lagg?(?:ed)?\b|percent(?:age)? change|pct_change|growth "
-    r"rate|weighted|winsor\w*|trimmed|"
-    r"tf-?idf|sentiment|word cloud|tokeni[sz]\w*|bonferroni|tukey|post[- ]hoc|partial correlation|"
+    r"seasonal decompos\w*|decompos\w*|cumulative (?:sum|distribution)|cumsum|lagg?(?:ed)?\b|percent(?:age)? "
+    r"change|pct_change|growth "
+    r"rate|weighted (?:mean|average)|winsor\w*|trimmed|"
+    r"tf-?idf|sentiment analysis|word cloud|tokeni[sz]\w*|bonferroni|tukey|post[- ]hoc|partial correlation|"
     r"mahalanobis|isolation forest|dbscan|"
     r"box-?cox|yeo-?johnson|fourier|autocorrelat\w*|stationar\w*|dickey|granger|haversine|smote|oversampl\w*|k-?nearest|knn)\b",
     re.IGNORECASE,
@@ -36,7 +39,7 @@ _EXAMPLES = re.compile(
 
 def unread_demand(context: Context, measures: list[Measure]) -> str | None:
     """Return what the question asks for that no step took up, or None; such a demand touches every slot."""
-    unknown = _UNSUPPORTED.search(context.text)
+    unknown = _UNSUPPORTED.search("\n".join(_unnamed(s, context) for s in context.sentences))
     if unknown:
         return f"{unknown[0].lower()} is not among the steps that can be done here"
     if any(step.how == "unsupported" for step in context.steps):
@@ -44,10 +47,93 @@ def unread_demand(context: Context, measures: list[Measure]) -> str | None:
     if _NEW_COLUMN.search(context.text) and not context.derived:
         return "how the new column is made was not understood"
     for sentence in context.sentences:
-        demand = _unlinked_quote(sentence, context) or _unread_filter(sentence, context, measures)
+        demand = _unread_step(sentence, context) or _unlinked_quote(sentence, context)
+        demand = (
+            demand or _unread_filter(sentence, context, measures) or _unread_comparison(sentence, context, measures)
+        )
         if demand:
             return demand
     return None
+
+
+def _unnamed(sentence: str, context: Context) -> str:
+    """Return a sentence without the columns it names, whose words are no demands."""
+    for mention in reversed(context.mentions(sentence)):
+        sentence = sentence[: mention.start] + "~" + sentence[mention.end :]
+    return sentence
+
+
+_DEMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"\b(?:fill\w*|imput(?:e|ing|ed)|replac(?:e|ing))\b.{0,40}\b(?:missing|null|nan)\b|\bimput(?:e|ing)\b", ("fill",)),
+    (r"\b(?:remov|drop|delet|eliminat)\w*\b.{0,20}\bduplicat", ("drop_duplicates",)),
+    (r"\b(?:remov|drop|delet|eliminat|exclud)\w*\b.{0,30}\boutliers?\b", ("drop_outliers",)),
+    (r"\b(?:replac|cap|clip|winsor)\w*\b.{0,40}\boutliers?\b|\boutliers?\b.{0,30}\b(?:replac|capp|clipp)\w*", ()),
+    (r"\b(?:label|ordinal|categorical)[- ]encod|\bencod(?:e|ing)\b", ("encode",)),
+    (
+        r"\b(?:min-?max|z-?score) (?:normali[sz]|scal)|\bnormali[sz](?:e|ing) the|\bstandardi[sz](?:e|ing) the",
+        ("transform",),
+    ),
+    (r"\b(?:log|logarithm\w*)[- ]transform|\bappl\w+ (?:a|the) (?:natural )?log", ("transform",)),
+    (r"\bbin(?:s|ning|ned)?\b|\bcategori[sz](?:e|es|ing)\b|\bdiscreti[sz]", ("bin", "flag", "extract")),
+    (r"\bconvert\w*\b.{0,40}\b(?:celsius|fahrenheit|kelvin|km|miles|dollars|euros?|meters|feet|kg|pounds)\b", ()),
+    (r"\b(?:drop|remov|delet)\w*\b.{0,12}\bcolumns? (?:with|that|having|where)\b", ()),
+    (r"\bmerg(?:e|ing)\b|\bjoin(?:ing)? (?:the|two)\b|\bconcat", ()),
+)
+
+
+def _unread_step(sentence: str, context: Context) -> str | None:
+    """A sentence that orders a change of the data must have become a step of that kind."""
+    kinds = {step.kind for step in context.steps}
+    if re.match(r"\W*(?:if|assum)", sentence, re.IGNORECASE) or re.search(
+        r"(?:do not|don't|without|no need)", sentence, re.IGNORECASE
+    ):
+        return None
+    spoken = _unnamed(sentence, context)
+    for pattern, wanted in _DEMANDS:
+        match = re.search(pattern, spoken, re.IGNORECASE)
+        if match and not kinds & set(wanted):
+            return f"the step “{match[0][:50]}” was not understood"
+    return None
+
+
+_THRESHOLDS = re.compile(
+    r"p-?\s?value|hypothes|significan|\balpha\b|\boutlier|z-?\s?score|\bIQR\b|quartile|correlation|coefficient|skew|kurtosis|"
+    r"r-?\s?squared|\bround|\bdecimal|\btrain|\btest set|\bsplit|\brandom|\btrees?\b|\bnormali|\bscal|"
+    r"\bconstant|\bbetween -?[01] and 1\b",
+    re.IGNORECASE,
+)
+
+
+def _unread_comparison(sentence: str, context: Context, measures: list[Measure]) -> str | None:
+    """A comparison with a number, a top or first so many, must be in a condition or a step."""
+    ranked = re.search(
+        r"\b(?:top|first|last|bottom)[ -](?:\d+|three|five|ten)\b(?! (?:quartile|row|entr|column))",
+        sentence,
+        re.IGNORECASE,
+    )
+    if ranked:
+        return f"“{ranked[0]}” was not understood"
+    if _THRESHOLDS.search(sentence) or re.match(r"\W*if\b", sentence, re.IGNORECASE):
+        return None
+    used = _numbers_used(context, measures)
+    items = items_of(sentence, context.table)
+    for before, item in pairwise(items):
+        if before.kind == "op" and item.kind == "num" and float(item.value) not in used and before.text != "=":
+            return f"the comparison “{before.text} {item.text}” was not understood"
+    return None
+
+
+def _numbers_used(context: Context, measures: list[Measure]) -> set[float]:
+    conditions = [*context.filters, *(c for groups in context.compared.values() for g in groups for c in g)]
+    conditions += [c for step in context.steps for c in step.where]
+    conditions += [c for m in measures for c in m.where]
+    used = {float(v) for m in measures for v in m.options.values() if isinstance(v, int | float)}
+    used |= {float(c.value) for c in conditions if isinstance(c.value, int | float)}
+    for step in context.steps:
+        used |= {edge for r in step.ranges for edge in (r.low, r.high) if edge is not None}
+        used |= {float(v) for v in step.options.values() if isinstance(v, int | float)}
+        used |= {step.constant} if step.constant is not None else set()
+    return used
 
 
 def _unlinked_quote(sentence: str, context: Context) -> str | None:
@@ -56,6 +142,9 @@ def _unlinked_quote(sentence: str, context: Context) -> str | None:
     known = {stem(w) for slot in context.asked.slots for o in (*slot.options, *slot.parts) for w in split_name(o)}
     for match in _QUOTE.finditer(sentence):
         quoted = next(g for g in match.groups() if g).strip(" .,")
+        around = sentence[max(0, match.start() - 12) : match.start()] + "~" + sentence[match.end() : match.end() + 12]
+        if not re.search(r"\b(?:column|feature|variable|field)s?\b", around, re.IGNORECASE):
+            continue
         if re.search(r"[()]|\w\.\w", quoted):
             continue  # the name of a function or method
         stems = {w.stem for w in words(re.sub("_", " ", quoted))}

@@ -67,7 +67,19 @@ def _fills(text: str, mentions: list[Mention], table: TableView) -> list[Step]:
     columns = [
         m.column for m in mentions if m.column != by and (how not in {"mean", "median"} or _is_number(m.column, table))
     ]
+    if not mentions:
+        columns = _all_missing(text, how, table)
     return [Step(kind="fill", columns=(c,), target=c, how=how, by=by) for c in dict.fromkeys(columns)]
+
+
+def _all_missing(text: str, how: str, table: TableView) -> list[str]:
+    """Return the columns with missing values that ``numeric columns``, ``categorical columns`` or ``the data`` mean."""
+    lacking = [c for c in table.columns if c.nulls]
+    if re.search(r"\bcategorical|\btext|\bnon-?numeric|\bobject\b|\bstring", text, re.IGNORECASE):
+        return [c.name for c in lacking if not c.numeric]
+    if how in {"mean", "median"} or re.search(r"\bnumeric|\bnumerical|\bcontinuous", text, re.IGNORECASE):
+        return [c.name for c in lacking if c.numeric]
+    return [c.name for c in lacking]
 
 
 def _is_number(name: str, table: TableView) -> bool:
@@ -90,6 +102,8 @@ def _drops(text: str, mentions: list[Mention], table: TableView) -> list[Step]:
     if not re.search(
         r"\brows?\b|\brecords?\b|\bentries\b|\bdata\b|\bpassengers\b|\bvalues?\b|\bcolumns?\b", text, re.IGNORECASE
     ):
+        return []
+    if re.search(r"\bcolumns? (?:with|that|having|where)\b", text, re.IGNORECASE):
         return []
     columns = tuple(dict.fromkeys(m.column for m in mentions))
     return [Step(kind="drop_missing", columns=columns)]
@@ -190,7 +204,10 @@ def _scales(text: str, mentions: list[Mention], table: TableView) -> list[Step]:
         how is None
         or _OUTLIER.search(text)
         or re.search(r"\bencod", text, re.IGNORECASE)
-        or re.search(r"normali[sz]ed? (?:feature|column)", text)
+        or (
+            re.search(r"normali[sz]ed? (?:feature|column)", text)
+            and not re.search(r"\b(?:normali[sz]e|standardi[sz]e|scale|appl\w+|using)\b", text, re.IGNORECASE)
+        )
     ):
         return []
     numeric = [m.column for m in mentions if (c := table.column(m.column)) is not None and c.numeric]

@@ -116,6 +116,8 @@ def _compared(text: str, items: Sequence[Item], table: TableView) -> Iterator[Fo
         j, op = _next(items, k)
         while op is not None and op.kind == "op":
             n, number = _next(items, j, 2)
+            if number is not None and number.kind == "col" and number.column != column.name and _sides(op):
+                yield Found(Condition(column=column.name, op=op.op, other=number.column), item.start, number.end)
             if number is None or number.kind not in {"num", "agg"}:
                 break
             end = number.end
@@ -131,6 +133,11 @@ def _compared(text: str, items: Sequence[Item], table: TableView) -> Iterator[Fo
             if link is None or link.text not in {"and", "&", ","}:
                 break
             j, op = _next(items, n + 1, 2)
+
+
+def _sides(op: Item) -> bool:
+    """Say whether a comparison may stand between two columns; over and before more often speak of time."""
+    return op.op in {"<", "<=", ">", ">="} and op.text.lower() not in {"over", "under", "before", "after", "up to"}
 
 
 def _between(text: str, items: Sequence[Item], table: TableView) -> Iterator[Found]:
@@ -149,11 +156,15 @@ def _between(text: str, items: Sequence[Item], table: TableView) -> Iterator[Fou
         before = [i for i in items[max(0, k - 5) : k] if i.kind == "col"]
         after = [i for i in items[k + 4 : k + 6] if i.kind == "col"]
         column = table.column((before[-1:] or after[:1] or [item])[0].column)
-        if column is None or not column.numeric:
+        years, part = _year_column(table)
+        if years is not None and all(re.fullmatch(r"(?:1[89]|20)\d\d", following[n].text) for n in (0, 2)):
+            column = years if column is None or (column.maximum or 0) < 1800 else column
+        if column is None or not (column.numeric or column is years):
             continue
+        part = part if column is years else None
         low, high = sorted((_number(following[0].value), _number(following[2].value)), key=float)
-        yield Found(Condition(column=column.name, op=">=", value=low), item.start, following[0].end)
-        yield Found(Condition(column=column.name, op="<=", value=high), following[0].end, following[2].end)
+        yield Found(Condition(column=column.name, op=">=", value=low, part=part), item.start, following[0].end)
+        yield Found(Condition(column=column.name, op="<=", value=high, part=part), following[0].end, following[2].end)
 
 
 def _inherited(text: str, items: Sequence[Item], table: TableView) -> Iterator[Found]:
@@ -265,31 +276,39 @@ def _numbers_beside(text: str, items: Sequence[Item], k: int) -> Iterator[tuple[
 
 
 def _flagged(text: str, items: Sequence[Item], table: TableView) -> Iterator[Found]:
-    """``who survived``, ``did not survive``, ``married workers`` for columns of yes and no."""
+    """``who survived``, ``did not survive``, ``married workers``, ``smokers`` for columns of yes and no."""
     for item in items:
         column = table.column(item.column) if item.kind == "col" else None
         if column is None or not column.binary or column.role == "date" or item.quoted:
             continue
         yes = _yes_value(column)
-        if yes is None:
-            continue
-        before = text[max(0, item.start - 30) : item.start]
-        after = text[item.end : item.end + 16]
-        clause = re.search(
-            r"\b(?:who|that|which|not|did|were|are|have|had|and|is|had not)\s+(?:\w+\s)?$", before, re.IGNORECASE
-        )
-        noun = re.match(
-            r"\s+(?!column|feature|variable|rate|and\b|is\b|to\b|status|value|from\b|distribution)[a-z]+s\b", after
-        )
-        related = re.search(r"\b(?:between|of|with|predict|and the)\s+(?:the\s)?$", before, re.IGNORECASE)
-        verbal = re.search(r"(?:ed|ing|ive)$", item.text)
-        if (clause and verbal and not (related and not _negated(text, item.start))) or (noun and not verbal):
+        if yes is not None and _chooses(text, item, column):
             value, other = yes
-            yield Found(
-                Condition(column=column.name, op="=", value=other if _negated(text, item.start) else value),
-                item.start,
-                item.end,
-            )
+            chosen = Condition(column=column.name, op="=", value=other if _negated(text, item.start) else value)
+            yield Found(chosen, item.start, item.end)
+
+
+_COUNTING = re.compile(
+    r"\W*(?:how many|what (?:percent\w*|proportion|share|fraction))\b|.*\b(?:count|number) of\b", re.IGNORECASE
+)
+_CLAUSE = re.compile(r"\b(?:who|that|which|not|did|were|are|have|had|and|is|had not)\s+(?:\w+\s)?$", re.IGNORECASE)
+_NOUN = re.compile(r"\s+(?!column|feature|variable|rate|and\b|is\b|to\b|status|value|from\b|distribution)[a-z]+s\b")
+_RELATED = re.compile(r"\b(?:between|of|with|predict|and the)\s+(?:the\s)?$", re.IGNORECASE)
+
+
+def _chooses(text: str, item: Item, column: ColumnView) -> bool:
+    """Say whether a yes/no column is used to choose rows here, not named as a column."""
+    before, after = text[max(0, item.start - 30) : item.start], text[item.end : item.end + 16]
+    counted = _COUNTING.match(text) is not None
+    if re.search(r"(?:ed|ing|ive)$", item.text):
+        clause = _CLAUSE.search(before) or (counted and re.search(r"[a-z]+s\s+$", before))
+        return bool(clause) and not (_RELATED.search(before) and not _negated(text, item.start))
+    if _NOUN.match(after):
+        return True
+    if counted and re.search(r"\b(?:are|is|were|was)\s+(?:not\s+)?$", before, re.IGNORECASE):
+        return re.match(r"\s*(?:[?.,]|and\b|$)", after) is not None
+    plural = item.text.endswith("s") and not column.name.lower().endswith("s")
+    return plural and not re.match(r"\W*(?:column|feature)", after)
 
 
 def _yes_value(column: ColumnView) -> tuple[Scalar, Scalar] | None:

@@ -14,9 +14,15 @@ __all__ = ["read_derivation", "read_ranges", "scaling_of"]
 
 _NEW = re.compile(
     r"\bnew\b[^.]{0,40}?\b(?:feature|column|variable|attribute|field)s?\b|\b(?:feature|column|variable|field)\b[^.\"']{0,12}\b(?:called|named)\b|"
-    r"\b(?:creat\w*|generat\w*|deriv\w*|engineer\w*|add(?:ing)?)\b[^.]{0,30}\b(?:feature|column|variable|attribute|field)\b|"
+    r"\b(?:creat\w*|generat\w*|deriv\w*|engineer\w*|add(?:ing)?(?! ?\d))\b[^.]{0,30}\b(?:feature|column|"
+    r"variable|attribute|field)\b|"
     r"\bby (?:subtracting|dividing|multiplying|adding|summing)\b|\bextract\w*\b.{1,60}\bfrom\b|"
     r"\b(?:creat\w*|generat\w*|calculat\w*|comput\w*)\s+(?:the\s+)?[\"'“][\w ]+[\"'”]\s*(?:by|as|for|feature|from)?",
+    re.IGNORECASE,
+)
+_GROUPS = re.compile(
+    r"\b(?:divid|split|categori[sz]|group|bin|classif|segment)\w*\b.{0,80}\b(?:into|as|groups?|categories)\b|"
+    r"\bcreat\w*\b.{0,30}\b(?:categories|groups|bins)\b",
     re.IGNORECASE,
 )
 _NAMED = re.compile(
@@ -60,7 +66,7 @@ def new_name(sentence: str, table: TableView) -> str | None:
 
 def read_derivation(sentence: str, table: TableView, known: str | None) -> Step | None:
     """Read one sentence as the making of a column; ``known`` is the new column already spoken of."""
-    fresh = _NEW.search(sentence)
+    fresh = _NEW.search(sentence) or _GROUPS.search(sentence)
     speaks = known is not None and re.search(
         rf"\b{re.escape(known)}\b|\bnew (?:feature|column|variable)\b", sentence, re.IGNORECASE
     )
@@ -72,6 +78,12 @@ def read_derivation(sentence: str, table: TableView, known: str | None) -> Step 
         else None
     )
     name = name or known or "new_feature"
+    if (
+        known is None
+        and not _NEW.search(sentence)
+        and (len(read_ranges(sentence)) < 2 or re.search(r"p-?value|skew|correlat", sentence, re.IGNORECASE))
+    ):
+        return None
     hidden = re.sub(rf"[\"'“`]?{re.escape(name)}[\"'”`]?", lambda m: "~" * len(m[0]), sentence, flags=re.IGNORECASE)
     mentions = [m for m in find_columns(hidden, table) if not m.entity and m.column != name]
     for reader in (_ranges, _date_part, _logarithm, _alone, _scaled, _arithmetic):
@@ -263,12 +275,21 @@ def read_ranges(text: str) -> tuple[Range, ...]:
     """
     found: dict[int, Range] = {}
     for k, span in enumerate(_SPAN):
-        for match in re.finditer(rf"{_LABEL}\s*(?:\(|:|=|for)\s*{span}", text, re.IGNORECASE):
+        for match in re.finditer(rf"{_LABEL}\s*(?:\(|:|=|\bfor|\bif|\bwhen)\s*{span}", text, re.IGNORECASE):
             place = match.start("label")
             if all(abs(place - other) > 2 for other in found):
                 made = _range(match, k)
                 if made is not None:
                     found[place] = made
+    if found:
+        other = re.search(
+            rf"[,;]\s*(?:and\s+|or\s+)?{_LABEL}\s+(?:otherwise|for (?:all |the )?(?:others?|rest))|"
+            rf"otherwise,?\s+{_LABEL.replace('label', 'last')}\s*(?:$|\.|,|\))",
+            text,
+            re.IGNORECASE,
+        )
+        if other:
+            found[len(text)] = Range(label=(other["label"] or other["last"]).strip())
     ordered = [found[place] for place in sorted(found)]
     return tuple(_shared_edges(ordered))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from pydantic import JsonValue
+
 from kimera.missions.analysis.plan import Measure
 from kimera.missions.analysis.question.context import Context, Unanswerable
 from kimera.missions.analysis.question.linking import find_columns
@@ -12,58 +14,90 @@ from kimera.missions.analysis.question.slots import Slot
 __all__ = ["read_extreme", "strongest"]
 
 _STATISTICS = {"mean": r"\b(?:mean|average|avg)\b", "median": r"\bmedian\b", "sum": r"\b(?:sum|total)\b"}
+_ANY = (
+    r"\b(?:highest|most|largest|greatest|maximum|max|top|best|oldest|longest|lowest|least|smallest|minimum|min|fewest|"
+    r"youngest|shortest|worst)\b"
+)
 _DOWN = r"\b(?:lowest|least|smallest|minimum|min|fewest|youngest|shortest|worst)\b"
 
 
 def read_extreme(kind: str, slot: Slot, context: Context) -> Measure:
+    """Return which group or row is highest or lowest, or its value, as the slot asks."""
     name = " ".join(slot.tokens)
     if kind == "strongest":
         return _strongest(name, context)
     if re.search(r"\bmissing|\bnull", name + " " + slot.about):
         return Measure(kind="most_missing")
-    low = re.search(_DOWN, name + " " + slot.about, re.IGNORECASE) is not None
     for sentence, _ in context.with_words(
         r"\b(?:highest|most|largest|greatest|maximum|max|top|best|lowest|least|smallest|minimum|min|fewest|oldest|youngest|longest|shortest)\b"
     ):
         measure = _extreme_in(sentence, slot, context)
         if measure is not None:
+            named = re.search(_ANY, name, re.IGNORECASE)
+            low = re.search(_DOWN, name if named else sentence, re.IGNORECASE) is not None
             return measure.model_copy(update={"options": {**measure.options, "low": low}})
     raise Unanswerable("the group or the value of the extreme was not recognised")
 
 
 def _extreme_in(sentence: str, slot: Slot, context: Context) -> Measure | None:
     """Read ``which A has the highest [average] B``: A names groups, B is compared."""
-    edge = re.search(
-        r"\b(?:highest|most|largest|greatest|maximum|max|top|best|lowest|least|smallest|minimum|min|fewest|oldest|youngest|longest|shortest)\b",
-        sentence,
-        re.IGNORECASE,
-    )
+    edge = re.search(_ANY, sentence, re.IGNORECASE)
     if edge is None:
         return None
-    linked = find_columns(sentence, context.table)
-    before = [
-        m.column
-        for m in linked
-        if m.end <= edge.start() and (context.column(m.column).role != "number" or m.column in context.groups)
-    ]
-    after = [m.column for m in linked if m.start >= edge.end() and context.column(m.column).numeric and not m.entity]
-    by = before[0] if before else next((c for c in [*context.slot_columns(slot), *context.groups]), None)
-    conditioned = context.set_apart()
-    after = [c for c in after if c not in conditioned] or after
+    by, values = _parties(sentence, edge, slot, context)
+    rest = sentence[edge.end() :]
+    if not values and re.match(
+        r"\W*(?:averages?|means?|values?|ones?|medians?)?\s*(?:\W*$|and\b)", rest, re.IGNORECASE
+    ):
+        # ``Which hour has the lowest?`` leans on the sentence before
+        earlier = context.sentences[: context.sentences.index(sentence)][-1:]
+        values = [c for s in earlier for c in context.numeric(s) if c not in {*context.set_apart(), by}][:1]
+        rest = " ".join(earlier)
     if by is None:
         return None
-    if re.match(r"\s*(?:number of|frequent|common|count of)", sentence[edge.end() :], re.IGNORECASE) and not after:
+    counting = re.match(r"\s*(?:number of|frequent|common|count of)", rest, re.IGNORECASE)
+    if not values and (counting or (edge[0].lower() in {"most", "fewest"} and not _counts(context))):
         return Measure(kind="extreme_group", columns=(), by=by, options={"statistic": "count"})
-    if not after or after[0] == by:
+    if not values or values[0] == by:
         return None
-    having = _least_rows(by, context)
-    statistic = next(
-        (k for k in _STATISTICS if re.search(_STATISTICS[k], sentence[edge.start() :], re.IGNORECASE)),
-        "value",
+    return _compared_by(by, values[0], f"{edge[0]} {rest}", context)
+
+
+def _parties(sentence: str, edge: re.Match[str], slot: Slot, context: Context) -> tuple[str | None, list[str]]:
+    """Return the grouping column and the columns that may be compared, as they stand around the edge word."""
+    linked = find_columns(sentence, context.table)
+    before = [m.column for m in linked if m.end <= edge.start()]
+    groups = [c for c in before if context.column(c).role != "number" or c in context.groups or _is_year(c)]
+    after = [m.column for m in linked if m.start >= edge.end() and context.column(m.column).numeric and not m.entity]
+    # ``in which year was X highest``: the value stands before the edge
+    values = after or [c for c in before if context.column(c).numeric and c not in groups]
+    values = [c for c in values if c not in context.set_apart()] or values
+    named = context.phrase_columns(re.sub("_", " ", slot.parts[0]))
+    fallback = [c for c in (*context.slot_columns(slot), *named, *context.groups) if c not in after]
+    return next(iter([*groups, *fallback]), None), values
+
+
+def _compared_by(by: str, value: str, phrase: str, context: Context) -> Measure | None:
+    statistic = next((k for k, pattern in _STATISTICS.items() if re.search(pattern, phrase, re.IGNORECASE)), "value")
+    if statistic == "value" and context.column(value).binary:
+        statistic = "mean"  # the highest value of a yes/no column is its share of yes
+    several = context.column(by).unique < context.table.rows
+    if statistic == "sum" and re.match(r"total", value, re.IGNORECASE) and several:
+        return None  # the total of a group, or the group that holds the highest total: not said
+    options: dict[str, JsonValue] = {"statistic": statistic, **_least_rows(by, context)}
+    return Measure(kind="extreme_group", columns=(value,), by=by, options=options)
+
+
+def _is_year(name: str) -> bool:
+    return name.lower() in {"year", "yr"}
+
+
+def _counts(context: Context) -> bool:
+    """Say whether a column already counts things, so that counting rows would be something else."""
+    return any(
+        c.numeric and re.search(r"\bcount\b|\bquantity\b|\bnumber\b", c.name, re.IGNORECASE)
+        for c in context.table.columns
     )
-    if statistic == "sum" and re.match(r"total", after[0], re.IGNORECASE):
-        statistic = "value"
-    return Measure(kind="extreme_group", columns=(after[0],), by=by, options={"statistic": statistic, **having})
 
 
 def _least_rows(by: str, context: Context) -> dict[str, int]:

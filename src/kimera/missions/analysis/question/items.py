@@ -165,7 +165,7 @@ def _value_items(text: str, table: TableView, linked: Sequence[Mention]) -> list
         for value in column.values:
             if row_words.count(stem(value)) >= 2:
                 continue
-            for start, end, quoted in _value_places(text, value, column.unique > 60, beside):
+            for start, end, quoted in _value_places(text, value, column.unique > 15, beside):
                 spans.setdefault((start, end), []).append((column.name, value, quoted))
     items: list[Item] = []
     for (start, end), readings in sorted(spans.items(), key=lambda s: s[0][0] - s[0][1]):
@@ -184,12 +184,22 @@ def _value_places(text: str, value: str, many: bool, beside: set[int]) -> Iterat
     bare = value.strip()
     if len(bare) < 1 or len(bare) > 60 or number_of(bare) is not None:
         return
+    if bare.lower() not in text.lower():
+        return
     weak = bare.lower() in _WEAK_VALUES or len(bare) < 3
     plural = r"(?:'?s)?" if len(bare) > 3 and not weak else ""
     for match in re.finditer(rf"(?<![\w]){re.escape(bare)}{plural}(?![\w])", text, re.IGNORECASE):
         quoted = text[max(0, match.start() - 1) : match.start()] in set("\"'“`") and text[
             match.end() : match.end() + 1
         ] in set("\"'”`,")
+        if bare.isupper() and len(bare) <= 5 and match[0] != bare:
+            continue  # CAN is a code, can is a word
+        bracketed = (
+            text[max(0, match.start() - 1) : match.start()] == "(" and text[match.end() : match.end() + 1] == ")"
+        )
+        if not quoted and bracketed and match[0] == bare and bare.isupper():
+            yield match.start(), match.end(), True
+            continue
         if not quoted and (weak or (many and match[0][0].islower())):
             if match.start() in beside and match[0] == bare:
                 yield match.start(), match.end(), True

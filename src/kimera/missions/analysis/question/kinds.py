@@ -11,6 +11,7 @@ __all__ = ["NORMALITY", "TWO_GROUPS", "kind_of", "spread_rule", "test_of"]
 
 _KINDS: tuple[tuple[str, str], ...] = (
     ("p", r"\bp ?-?val(?:ue)?s?\b|\bpval(?:ue)?\b|\bsignificance level\b"),
+    ("bound", r"\b(?:lower|upper) (?:bound|limit|fence|whisker)\b"),
     ("r2", r"\br ?-?squared?\b|\br ?2\b|\bcoefficient(?: of)? determination\b|\br2 ?score\b"),
     ("rmse", r"\brmse\b|\broot mean squared?\b"),
     ("mse", r"\bmse\b|\bmean squared? error\b"),
@@ -43,8 +44,9 @@ _KINDS: tuple[tuple[str, str], ...] = (
     ("first", r"\bfirst (?:entry|value|row|element)\b"),
     ("mean", r"\bmean\b|\baverages?\b|\bavg\b"),
     ("range", r"\brange\b"),
+    ("rate", r"\brates?\b"),
     ("unique", r"\bunique\b|\bdistinct\b"),
-    ("rows", r"\b(?:count|counts|number|num|total number|how many|n|rows|entries|records|size)\b"),
+    ("rows", r"\b(?:count|counts|number|num|total number|how many|rows|entries|records)\b"),
     ("max", r"\bmax(?:imum)?\b|\bhighest\b|\blargest\b|\bmost\b"),
     ("min", r"\bmin(?:imum)?\b|\blowest\b|\bsmallest\b|\bleast\b"),
     ("sum", r"\bsum\b|\btotal\b"),
@@ -82,6 +84,8 @@ def phrase_of(slot: Slot, part: int = 0) -> str:
 def kind_of(slot: Slot, part: int = 0) -> str | None:
     """Return the measure a slot asks for; its name decides, then its parts, then its description."""
     name = " ".join(slot.tokens)
+    if name == "p":
+        return "p"
     inside = re.sub("_", " ", slot.parts[part])
     texts = [inside, name, slot.about] if len(slot.parts) > 1 else [name, inside, slot.about]
     if any(_EXTREME.search(text) for text in texts[:2]) or (
@@ -112,6 +116,16 @@ def _refined(kind: str, name: str, about: str) -> str:
     """Tell counts from statistics of outliers, counts of missing values from the column that has most."""
     everything = f"{name} {about}"
     if kind == "missing":
+        if re.search(r"\b(?:rows|records|entries)\b", name) and not re.search(
+            r"\bafter\b|\bwithout\b|\bremov|\bleft\b|\bremain", name
+        ):
+            return "missing_rows"
+        if re.search(r"\b(?:rows|records|entries)\b", name):
+            return "rows"
+        if re.search(r"\bcolumns\b|\blist of\b.{0,20}\bcolumn", everything) and not re.search(
+            r"\b(?:count|number|total)\b", name
+        ):
+            return "missing_columns"
         if re.search(r"\bcolumn name\b|\bname of the (?:column|feature|variable)\b", everything):
             return "most_missing"
         if re.search(r"\b(?:percent|proportion|ratio|share)", name):
@@ -128,17 +142,10 @@ def _refined(kind: str, name: str, about: str) -> str:
     ):
         if re.search(rf"\b(?:{word})\b", name) and not re.search(r"\b(?:count|number|num)\b", name):
             return f"outlier_{made}"
-    if re.search(r"\blist\b|\bvalues\b(?! count)", name) and not re.search(r"\bcount\b|\bnumber\b|\btotal\b", name):
-        return "outlier_values"
     if re.search(r"\b(?:percent|proportion|ratio|share)", name):
         return "outlier_share"
-    return (
-        "outlier_count"
-        if re.search(
-            r"\bcounts?\b|\bnumber\b|\bnum\b|\btotal\b|\bhow many\b|\bno of\b|^outliers?\s*$|\binteger", everything
-        )
-        else "outlier_values"
-    )
+    named = re.search(r"\blist\b|\bvalues\b(?! count)|\bnames?\b", name)
+    return "outlier_values" if named and not re.search(r"\bcount\b|\bnumber\b|\btotal\b", name) else "outlier_count"
 
 
 def test_of(context: Context, tests: tuple[tuple[str, str], ...], hint: str = "") -> str | None:
@@ -150,11 +157,17 @@ def test_of(context: Context, tests: tuple[tuple[str, str], ...], hint: str = ""
     return None
 
 
+_POPULATION = (
+    r"\bpopulation (?:standard|std|variance|formula)|\b(?:standard deviation|std|variance)\b[^.]{0,20}"
+    r"\b(?:of|for|as) (?:the|a) (?:whole |entire )?population\b(?! column)|\bddof ?= ?0|/\s?n\)"
+)
+
+
 def spread_rule(context: Context, hint: str = "") -> int:
-    """Return the delta degrees of freedom of a standard deviation: sample (1) unless population or numpy is named."""
+    """Return the delta degrees of freedom of a standard deviation: sample (1) unless the population is named."""
     text = f"{hint} {context.text}"
-    if re.search(r"\bpopulation (?:standard|std|variance)|\bddof ?= ?0|/\s?n\)", text, re.IGNORECASE):
+    if re.search(_POPULATION, text, re.IGNORECASE):
         return 0
     if re.search(r"\bsample (?:standard|std|variance)|\bddof ?= ?1|\bpandas\b", text, re.IGNORECASE):
         return 1
-    return 0 if re.search(r"\bnumpy\b|\bnp\.std", text, re.IGNORECASE) else 1
+    return 0 if re.search(r"\bnp\.(?:std|var)\b|\bnumpy\.(?:std|var)\b", text, re.IGNORECASE) else 1

@@ -7,16 +7,13 @@ import re
 from kimera.missions.analysis.plan import Comparison, Measure, Rule
 from kimera.missions.analysis.question.context import Context, Unanswerable
 from kimera.missions.analysis.question.kinds import NORMALITY, TWO_GROUPS, kind_of, test_of
-from kimera.missions.analysis.question.measures import (
-    correlation,
-    pair_of,
-    read_measure,
-    read_test,
-    slot_conditions,
-    univariate,
-)
+from kimera.missions.analysis.question.measures import read_measure
 from kimera.missions.analysis.question.models import read_model
+from kimera.missions.analysis.question.relating import correlation, pair_of, read_test
+from kimera.missions.analysis.question.rules import read_rules
 from kimera.missions.analysis.question.slots import Slot
+from kimera.missions.analysis.question.subjects import univariate
+from kimera.missions.analysis.question.subsets import slot_conditions
 from kimera.missions.analysis.question.words import NUMBER, number_of
 
 __all__ = ["read_label"]
@@ -45,7 +42,26 @@ def read_label(slot: Slot, context: Context) -> tuple[Rule, ...]:
     positive = [o for o in options if o not in negative]
     if len(positive) == 1 and len(negative) == 1:
         return _two(positive[0], negative[0], slot, context)
+    rules = _stated(options, slot, context)
+    if rules is not None:
+        return rules
     raise Unanswerable("how to choose between " + ", ".join(options[:5]) + " was not understood")
+
+
+def _stated(options: list[str], slot: Slot, context: Context) -> tuple[Rule, ...] | None:
+    """Return the rules a question spells out option by option."""
+
+    def measured(metric: str) -> Measure:
+        if metric in {"skewness", "kurtosis"}:
+            column = univariate(metric, slot, context)
+            base = Measure(kind=metric, columns=(column,), options={"ddof": 0 if context.says(r"\bscipy\b") else 1})
+        elif metric == "r2":
+            base = read_model("r2", slot, context)
+        else:
+            base = correlation(slot, context, "r") if metric == "r" else read_test("p", slot, context)
+        return _with_where(base, slot, context)
+
+    return read_rules(options, context.text + "\n" + slot.about, measured)
 
 
 def _sign(option: str) -> int | None:
@@ -143,6 +159,10 @@ def _limit(context: Context, metric: str) -> float | None:
         context.text,
         re.IGNORECASE,
     )
+    if match is None:
+        match = re.search(
+            rf"{metric}[^.\d]{{0,20}}\bbetween\s+-?{NUMBER}\s+and\s+({NUMBER})", context.text, re.IGNORECASE
+        )
     return number_of(match[1]) if match else None
 
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from kimera.missions.analysis.question.tables import TableView
 from kimera.missions.analysis.question.words import STOP, Word, split_name, stem, words
 
-__all__ = ["Mention", "find_columns", "name_match"]
+__all__ = ["Mention", "alike", "find_columns", "name_match"]
 
 _SAME = (
     "sex gender",
@@ -89,7 +89,7 @@ _GENERIC = frozenset(
         "percent",
     ]
 )
-_IDENTITY = frozenset({"id", "code", "key", "index", "name", "no", "title", "label"})
+_IDENTITY = frozenset({"id", "code", "key", "index", "name", "no", "title", "label", "abbr", "abbreviation"})
 _SKIP = STOP - {"number", "per", "total"}
 _APART = frozenset(
     [
@@ -172,7 +172,7 @@ def _synonyms() -> dict[str, int]:
 
 
 @lru_cache(maxsize=65536)
-def _alike(spoken: str, part: str) -> float:
+def alike(spoken: str, part: str) -> float:
     """Return how well a spoken word (lower case) fits a part of a column name, 0..1."""
     a, b = stem(spoken), stem(part)
     if a == b or spoken == part:
@@ -184,6 +184,8 @@ def _alike(spoken: str, part: str) -> float:
         return 0.85
     if len(a) >= 4 and part.startswith(a):
         return 0.75
+    if min(len(a), len(b)) >= 6 and a[:6] == b[:6] and abs(len(a) - len(b)) <= 3:
+        return 0.8
     if 3 <= len(part) <= 5 and _skeleton(spoken, part):
         return 0.75
     return 0.0
@@ -207,8 +209,39 @@ def _forms(column: str) -> list[tuple[list[str], float]]:
     return [(parts, weight) for parts, weight in forms if parts]
 
 
+_UNITS = frozenset(
+    [
+        "cm",
+        "mm",
+        "km",
+        "kg",
+        "mg",
+        "lb",
+        "lbs",
+        "usd",
+        "eur",
+        "gbp",
+        "deg",
+        "mph",
+        "kmh",
+        "kph",
+        "hpa",
+        "mb",
+        "ml",
+        "sec",
+        "ms",
+        "hrs",
+        "celsius",
+        "fahrenheit",
+        "kwh",
+    ]
+)
+
+
 def _weight(part: str) -> float:
-    return 0.3 if stem(part) in _GENERIC or part in STOP or len(part) == 1 else 1.0
+    return (
+        0.3 if stem(part) in _GENERIC or part in _IDENTITY or part in _UNITS or part in STOP or len(part) == 1 else 1.0
+    )
 
 
 def name_match(spoken: Sequence[str], column: str) -> tuple[float, bool]:
@@ -234,11 +267,11 @@ def _cover(content: Sequence[str], parts: list[str]) -> tuple[float, list[str]]:
     rest = list(parts)
     gained = 0.0
     for word in content:
-        fits = sorted(((_alike(word, part), -k) for k, part in enumerate(rest)), reverse=True)
+        fits = sorted(((alike(word, part), -k) for k, part in enumerate(rest)), reverse=True)
         if fits and fits[0][0] > 0:
             part = rest.pop(-fits[0][1])
             gained += _weight(part) * fits[0][0]
-        elif any(_alike(word, part) >= 0.9 for part in parts) or (
+        elif any(alike(word, part) >= 0.9 for part in parts) or (
             word.endswith("ed") and word not in {content[0], content[-1]}
         ):
             continue
@@ -275,6 +308,11 @@ def _segments(name: str, content: tuple[str, ...]) -> bool:
     )
 
 
+def _written(name: str) -> str:
+    """Return a pattern for a header whose words may be joined by spaces, underscores or hyphens."""
+    return r"[\s_-]+".join(re.escape(part) for part in re.split(r"[\s_-]+", name) if part) or re.escape(name)
+
+
 def _exact(text: str, table: TableView) -> list[Mention]:
     found = []
     for column in sorted(table.columns, key=lambda c: -len(c.name)):
@@ -282,7 +320,7 @@ def _exact(text: str, table: TableView) -> list[Mention]:
         if not name or (len(name) == 1 and not name.isupper()):
             continue
         flags = re.IGNORECASE if len(name) > 3 else 0
-        for match in re.finditer(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", text, flags):
+        for match in re.finditer(rf"(?<![A-Za-z0-9_]){_written(name)}(?![A-Za-z0-9_])", text, flags):
             quoted = text[max(0, match.start() - 1) : match.start()] in set("\"'“`")
             plain = name.islower() and match[0].islower() and " " not in name and "_" not in name
             found.append(Mention(column.name, match.start(), match.end(), 1.0 if plain else 1.2, quoted))

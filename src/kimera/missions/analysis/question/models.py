@@ -109,8 +109,30 @@ def _split(context: Context) -> dict[str, float | None]:
     return {"test_share": share if share is not None else 0.25, "seed": float(seed[1]) if seed else None}
 
 
-def _variables(context: Context) -> tuple[str, tuple[str, ...]]:
+_AS = r"\s+(?:columns?\s+)?as\s+(?:the\s+|a\s+|an\s+|our\s+)?"
+_AS_TARGET = re.compile(_AS + r"(?:target|dependent|response|output|outcome)", re.IGNORECASE)
+_AS_FEATURES = re.compile(_AS + r"(?:predictor|feature|independent|input|explanatory)", re.IGNORECASE)
+
+
+def _roles(context: Context) -> tuple[str | None, list[str]]:
+    """Read ``A and B as predictors and C as the target``."""
     target, features = None, list[str]()
+    for sentence in context.sentences:
+        aim, given = _AS_TARGET.search(sentence), _AS_FEATURES.search(sentence)
+        mentions = context.mentions(sentence)
+        if aim and target is None:
+            before = [m.column for m in mentions if m.end <= aim.start() + 2]
+            target = before[-1] if before else None
+        if given and not features:
+            since = aim.end() if aim and aim.end() < given.start() else 0
+            features = [m.column for m in mentions if since <= m.start and m.end <= given.start() + 2]
+    return target, [f for f in features if f != target]
+
+
+def _variables(context: Context) -> tuple[str, tuple[str, ...]]:
+    target, features = _roles(context)
+    if target is not None and features:
+        return target, tuple(dict.fromkeys(features))
     sentences = context.sentences
     for k, sentence in enumerate(sentences):
         mentions = [m for m in context.mentions(sentence) if context.column(m.column).role != "date"]

@@ -131,7 +131,9 @@ def _pieces(sentence: str, taken: frozenset[str]) -> list[str]:
 
 
 _SAYS = re.compile(r"\b(?:is|are|should|denotes?|represents?|can|could)\b", re.IGNORECASE)
-_NEXT_PART = re.compile(r"(?:;|,|\.|\band\b)\s*(?:and\s+)?(?:where\s+)?(?=[\"“']([\w -]+)[\"”'])", re.IGNORECASE)
+_NEXT_PART = re.compile(
+    r"(?:;|,|\.|\band\b)\s*(?:and\s+|while\s+|whereas\s+)?(?:where\s+)?(?=[\"“']([\w -]+)[\"”'])", re.IGNORECASE
+)
 
 
 def _options(inside: str, about: str, name: str, taken: frozenset[str]) -> tuple[str, ...]:

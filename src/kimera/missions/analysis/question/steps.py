@@ -12,7 +12,7 @@ from kimera.missions.analysis.question.derive import new_name, read_derivation
 from kimera.missions.analysis.question.items import items_of
 from kimera.missions.analysis.question.linking import find_columns
 from kimera.missions.analysis.question.tables import Role, TableView
-from kimera.missions.analysis.question.words import NUMBER, number_of
+from kimera.missions.analysis.question.words import NUMBER, number_of, split_name
 
 __all__ = ["read_steps"]
 
@@ -37,25 +37,54 @@ _EACH = re.compile(
 )
 
 
+_CALENDAR = re.compile(
+    r"\b(?:for each|in each|per|each|every|which|what|by|the(?= \w+ (?:with|when|that|in which)))\s+(?:each\s+|"
+    r"every\s+|the\s+)?"
+    r"(month|year|weekday|day of (?:the )?week|hour|quarter)\b(?! old)|\b(month|year|hour)ly\b",
+    re.IGNORECASE,
+)
+
+
+def _calendar(context: Context) -> list[tuple[int, Step]]:
+    """Make a column of the month, year, hour ... that the question groups by, when the table has none of its own."""
+    dates = [c for c in context.table.columns if c.role == "date"]
+    made: list[tuple[int, Step]] = []
+    for match in _CALENDAR.finditer(context.text):
+        part = (match[1] or match[2]).lower()
+        part = "weekday" if part.startswith("day") else part
+        named = any(part in split_name(c.name) for c in context.table.columns if c.role != "date")
+        if named or len(dates) != 1 or any(step.target == part for _, step in made) or context.derived:
+            continue
+        made.append((-1, Step(kind="part", target=part, columns=(dates[0].name,), how=part)))
+        few = {"month": 12, "hour": 24, "quarter": 4, "weekday": 7}.get(part, 0)
+        first = 0 if part in {"hour", "weekday"} else 1
+        context.table = context.table.with_column(part, "number", tuple(str(k + first) for k in range(few)))
+        context.groups.append(part)
+    return made
+
+
 def read_steps(context: Context) -> None:
     """Fill the steps, filters, comparisons and groups of ``context`` from its sentences."""
+    calendar = _calendar(context)
+    typed = tuple(c.name for c in context.table.columns if c.role == "number" and c.stored == "text")
     used = _derivations(context)
     rest = [(k, s) for k, s in enumerate(context.sentences) if k not in used]
     cleaning: list[tuple[int, Step]] = []
     for k, sentence in rest:
         cleaning += [(k, step) for step in read_cleaning(sentence, context.table)]
-    steps = [*used.items(), *_merged(cleaning, context)]
+    steps = [*calendar, *used.items(), *_merged(cleaning, context)]
     steps.sort(key=lambda pair: (pair[1].kind != "drop_duplicates", pair[0]))
     context.steps = tuple(_with_constant(_with_rules(step, context), context) for _, step in steps)
+    if typed:
+        context.steps = (Step(kind="number", columns=typed), *context.steps)
     for step in context.steps:
         if step.kind == "encode" and step.target:
             context.table = context.table.with_column(step.target, "number")
-    found = [
-        f
-        for k, s in enumerate(context.sentences)
-        if k not in used or used[k].kind != "flag"
-        for f in _filters(s, context)
-    ]
+    # sentences that only explain codes or flags choose no rows
+    told = {k for k, step in used.items() if step.kind in {"flag", "bin"}} | {
+        k for k, s in cleaning if s.kind == "encode"
+    }
+    found = [f for k, s in enumerate(context.sentences) if k not in told for f in _filters(s, context)]
     _sort_filters(found, context)
     _filter_first(context)
     _read_groups(context)

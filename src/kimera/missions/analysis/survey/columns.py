@@ -63,8 +63,12 @@ def look(db: Any, tables: dict[str, list[list[str]]], most: int) -> dict[str, di
                 facts = dict(zip(("minimum", "maximum", "unique"), ask(bounds)[0], strict=True), role="number")
             elif kind == "text":
                 cast = f"TRY_CAST(regexp_replace(trim({x}), '[,%$\\s]', '', 'g') AS DOUBLE)"
-                total, numeric, unique = ask(f"SELECT count(*), count({cast}), count(DISTINCT {x}) FROM {source}")[0]
-                facts = {"role": "number" if total and numeric >= 0.9 * total else "text", "unique": unique}
+                coded = f"count(*) FILTER (regexp_matches(trim({x}), '^0[0-9]'))"
+                asked = f"SELECT count(*), count({cast}), {coded}, count(DISTINCT {x}) FROM {source}"
+                total, numeric, zeros, unique = ask(asked)[0]
+                # codes such as 02013 are names, not numbers
+                number = total and numeric >= 0.9 * total and zeros < 0.1 * total
+                facts = {"role": "number" if number else "text", "unique": unique}
                 form = date_format(db, source, x, total) if facts["role"] == "text" and total else None
                 facts.update({"date_format": form, "role": "date"} if form else {})
             elif kind == "boolean":

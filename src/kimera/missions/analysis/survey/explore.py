@@ -113,11 +113,13 @@ def _kind(column: ColumnView, view: TableView) -> str:
 def _is_name(column: ColumnView, view: TableView) -> bool:
     """Say whether a column only names rows: an id, a running number."""
     parts = split_name(column.name) or [column.name.lower()]
-    return (
-        parts[-1] in _NAMES_ROWS
-        or column.name.lower() in _NAMES_ROWS
-        or (column.stored == "integer" and column.unique == view.rows > 20)
-    )
+    return parts[-1] in _NAMES_ROWS or column.name.lower() in _NAMES_ROWS or _counts_rows(column, view)
+
+
+def _counts_rows(column: ColumnView, view: TableView) -> bool:
+    """Say whether a column runs through whole numbers without a gap, one per row."""
+    whole = column.stored == "integer" and column.unique == view.rows > 20
+    return whole and (column.maximum or 0) - (column.minimum or 0) == view.rows - 1
 
 
 def chosen(view: TableView, focus: set[str]) -> dict[str, JsonValue]:
@@ -132,12 +134,16 @@ def chosen(view: TableView, focus: set[str]) -> dict[str, JsonValue]:
     plain = [n for n in numbers if n not in times]
     both = [[a, b] for i, a in enumerate(plain) for b in plain[i + 1 :]]
     apart = [[n, g] for n in plain for g in groups]
+    # a yes/no column is what one asks about, so it stands first
+    yes = sorted(groups, key=lambda g: (g not in focus, c.unique if (c := view.column(g)) else 0))
+    joint = [[a, b] for i, a in enumerate(yes) for b in yes[i + 1 :]]
     moving = [[n, t] for n in plain for t in times]
-    used = {name for pair in (*both, *apart, *moving) for name in pair} | set(groups)
+    used = {name for pair in (*both, *apart, *moving, *joint) for name in pair} | set(groups)
     return {
         "kinds": {name: kind for name, kind in kinds.items() if name in used},
         "pairs": _sorted(both, focus)[:MOST_PAIRS],  # type: ignore[dict-item]
         "differences": _sorted(apart, focus)[:MOST_DIFFERENCES],  # type: ignore[dict-item]
+        "associations": _sorted(joint, focus)[:20],  # type: ignore[dict-item]
         "trends": _sorted(moving, focus)[:20],  # type: ignore[dict-item]
         "groups": [g for g in groups if g in used][:4],  # type: ignore[dict-item]
     }

@@ -12,7 +12,7 @@ from kimera.missions.track import TrackContext
 
 __all__ = ["describe_tables", "p_values", "rank"]
 
-MOST_FINDINGS, MOST_OPEN, LEVEL = 12, 3, 0.05
+MOST_FINDINGS, MOST_OPEN, MOST_BESIDE, LEVEL = 12, 3, 2, 0.05
 Path = tuple[str | int, ...]
 _Found = tuple[Computation, int, dict[str, Any]]
 
@@ -54,12 +54,14 @@ def rank(
     scored = sorted(((-_score(found[2], focus), k) for k, found in enumerate(listed)))
     titles = {view.name: view.title for view in views}
     claims: list[NumberClaim] = []
-    open_ends = 0
+    open_ends = beside = 0
     for minus_score, k in scored:
         made, place, item = listed[k]
         overlap = _overlap(item, focus)
-        if any_focus and overlap == 0 and len(claims) >= MOST_FINDINGS // 2:
-            continue
+        if any_focus and overlap == 0:
+            beside += 1
+            if beside > MOST_BESIDE:
+                continue
         if _q(item) < LEVEL and len(claims) - open_ends < MOST_FINDINGS:
             claims += _claims(context, made, place, item, titles, -minus_score, overlap)
         elif overlap >= 1 and open_ends < MOST_OPEN and _q(item) >= LEVEL:
@@ -81,6 +83,8 @@ def _overlap(item: dict[str, Any], focus: dict[str, set[str]]) -> int:
 def _effect(item: dict[str, Any]) -> float:
     if item["kind"] == "correlation":
         return max(abs(float(item["r"])), abs(float(item["rho"])))
+    if item["kind"] == "association":
+        return float(item["effect"])
     return abs(float(item["tau"])) if item["kind"] == "trend" else float(item["effect"]) ** 0.5
 
 
@@ -105,6 +109,7 @@ def _claims(
         "correlation": (_correlation, "r", "correlation"),
         "difference": (_difference, "effect", "share of variance between groups"),
         "trend": (_trend, "tau", "trend"),
+        "association": (_association, "effect", "association"),
     }[item["kind"]]
     a, b = item["columns"]
     head = _claim(context, made, ("found", place, key), item, say(item, title), score)
@@ -174,6 +179,17 @@ def _difference(item: dict[str, Any], title: str) -> str:
         f"{clear} in {title}: mean {say_number(round(high['mean'], 3))} for {high['name']} (n = {high['n']:,}) against "
         f"{say_number(round(low['mean'], 3))} for {low['name']} (n = {low['n']:,}); {item['test']}, {_p(item)}, "
         f"{100 * item['effect']:.0f} % of the variance lies between groups."
+    )
+
+
+def _association(item: dict[str, Any], title: str) -> str:
+    a, b = item["columns"]
+    most, least = item["most"], item["least"]
+    clear = f"{a} goes with {b}" if _q(item) < LEVEL else f"{a} does not clearly go with {b}"
+    return (
+        f"{clear} in {title}: {a} = {item['value']} for {100 * most['share']:.1f} % where {b} = {most['name']} (n = "
+        f"{most['n']:,}) against {100 * least['share']:.1f} % where {b} = {least['name']} (n = {least['n']:,}); "
+        f"chi-square, {_p(item)}, Cramér's V = {item['effect']:.2f}."
     )
 
 

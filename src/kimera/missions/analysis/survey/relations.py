@@ -117,6 +117,48 @@ def differences(values: dict[str, Any], listed: list[list[str]]) -> list[dict[st
     return found
 
 
+def associations(values: dict[str, Any], listed: list[list[str]]) -> list[dict[str, Any]]:
+    """Return how two groupings go together: chi-square, and Cramer's V as the effect.
+
+    ``most`` and ``least`` are the groups of the second column with the highest and lowest share of ``value``, the last
+    value of the first column in alphabetical order (1, true, yes where there are two).
+    """
+    import numpy as np
+    from scipy import stats
+
+    found = []
+    for a, b in listed:
+        present = np.array(
+            [x is not None and y is not None for x, y in zip(values[a], values[b], strict=True)], dtype=bool
+        )
+        rows, columns = values[a][present], values[b][present]
+        names, groups = sorted(set(rows)), sorted(set(columns))
+        counts = np.array([[int(((rows == n) & (columns == g)).sum()) for g in groups] for n in names])
+        if min(counts.shape) < 2:
+            continue
+        test = stats.chi2_contingency(counts)
+        if test.expected_freq.min() < 5:
+            continue  # too few rows for the chi-square approximation
+        share = counts[-1] / counts.sum(axis=0)
+        sides = [int(share.argmax()), int(share.argmin())]
+        most, least = ({"name": groups[k], "n": int(counts[:, k].sum()), "share": float(share[k])} for k in sides)
+        effect = float((test.statistic / (counts.sum() * (min(counts.shape) - 1))) ** 0.5)
+        found.append(
+            {
+                "kind": "association",
+                "columns": [a, b],
+                "n": int(counts.sum()),
+                "p": float(test.pvalue),
+                "statistic": float(test.statistic),
+                "effect": effect,
+                "value": names[-1],
+                "most": most,
+                "least": least,
+            }
+        )
+    return found
+
+
 def trends(values: dict[str, Any], listed: list[list[str]]) -> list[dict[str, Any]]:
     """Return the trend of the mean of a column over time: Kendall's tau (Mann-Kendall) and the Theil-Sen slope."""
     import numpy as np
@@ -177,7 +219,7 @@ def adjust(p_values: list[float]) -> list[float]:
     return adjusted
 
 
-RELATIONS_PARTS = (column_values, pairs, differences, trends, reversals)
+RELATIONS_PARTS = (column_values, pairs, differences, associations, trends, reversals)
 RELATIONS_CODE = (
     "from typing import Any\n\n\n"
     + "\n\n".join(inspect.getsource(part) for part in RELATIONS_PARTS)
@@ -186,6 +228,7 @@ RELATIONS_CODE = (
 values = column_values(db, parameters["table"], sorted(parameters["kinds"]), parameters["kinds"])
 found = pairs(values, parameters["pairs"])
 found += differences(values, parameters["differences"]) + trends(values, parameters["trends"])
+found += associations(values, parameters["associations"])
 reversals(values, found, parameters["groups"])
 result = {"found": found}
 """

@@ -11,7 +11,7 @@ from kimera.missions.analysis.question.tables import TableView
 from kimera.missions.analysis.templates.parts import PARTS
 from kimera.missions.analysis.templates.sql import Relation, name_of, step_sql, where_sql
 
-__all__ = ["Writer", "write_code"]
+__all__ = ["Writer", "key_of", "narrowed", "write_code"]
 
 
 def write_code(plan: Plan, view: TableView) -> str:
@@ -26,7 +26,7 @@ def write_code(plan: Plan, view: TableView) -> str:
     return writer.text()
 
 
-_START = 'result: dict[str, dict[str, Any]] = {"answers": {}, "n": {}, "why": {}}'
+_START = 'result: dict[str, dict[str, Any]] = {"answers": {}, "n": {}, "why": {}, "groups": {}}'
 
 
 def key_of(output: Output, number: int) -> str:
@@ -141,9 +141,10 @@ class Writer:
                 )
                 self.lines.append(f'result["why"][{key}] = {{{measured}}}')
             return
+        self.lines.append(f'result["groups"][{key}] = {[c.value for c in groups]!r}')
         self.lines.append(f'result["answers"][{key}] = []')
         for group in groups:
-            self._assign(_narrowed(output, group), f'result["answers"][{key}] +=', "[{}]")
+            self._assign(narrowed(output, group), f'result["answers"][{key}] +=', "[{}]")
 
     def _groups(self, output: Output) -> list[Condition] | None:
         if output.each is None:
@@ -160,6 +161,7 @@ class Writer:
         values = []
         for k, measure in enumerate(output.measures):
             decimals = output.decimals[k] if k < len(output.decimals) else None
+            decimals = 10 if output.slot is None else decimals
             values.append(
                 f"{self.use('tidy')}({self._scaled(measure, output)}, {decimals})"
                 if decimals is not None
@@ -186,7 +188,9 @@ class Writer:
         return f"{f'abs({variable})' if absolute else variable} {op} {value!r}"
 
 
-def _narrowed(output: Output, group: Condition) -> Output:
+def narrowed(output: Output, group: Condition) -> Output:
+    """Return an output for the rows of one group."""
+
     def narrow(measure: Measure) -> Measure:
         return measure.model_copy(update={"where": (*measure.where, group)})
 

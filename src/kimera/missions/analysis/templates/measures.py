@@ -57,16 +57,19 @@ def _rows(writer: Writer, measure: Measure) -> str:
 
 
 def _share(writer: Writer, measure: Measure) -> str:
-    relation = writer.relation(measure)
-    return (
-        f"{_one(writer, measure, 'count(*)')} / "
-        f"db.execute({f'SELECT count(*) FROM {name_of(relation.name)}'!r}).fetchall()[0][0]"
-    )
+    rest = tuple(c for c in measure.where if c.text() != measure.options.get("part"))
+    whole = measure.model_copy(update={"where": rest})
+    return f"{_one(writer, measure, 'count(*)')} / {_one(writer, whole, 'count(*)')}"
 
 
 def _missing(writer: Writer, measure: Measure) -> str:
     columns = measure.columns or tuple(c.name for c in writer.relation(measure).view.columns)
     return _one(writer, measure, " + ".join(f"count(*) - count({name_of(c)})" for c in columns))
+
+
+def _missing_rows(writer: Writer, measure: Measure) -> str:
+    columns = writer.relation(measure).view.columns
+    return _one(writer, measure, f"count(*) FILTER ({' OR '.join(f'{name_of(c.name)} IS NULL' for c in columns)})")
 
 
 def _missing_share(writer: Writer, measure: Measure) -> str:
@@ -85,6 +88,8 @@ def _most_missing(writer: Writer, measure: Measure) -> str:
         for c in relation.view.columns
     )
     rows = writer.name("missing", f"db.execute({pieces!r}).fetchall()")
+    if measure.kind == "missing_columns":
+        return f"', '.join(row[0] for row in {rows} if row[1])"
     return f"max({rows}, key=lambda row: row[1])[0]"
 
 
@@ -115,6 +120,8 @@ def _outliers(writer: Writer, measure: Measure) -> str:
     )
     found = writer.name("outliers", f"{x}[{outside}]")
     statistic = measure.kind.removeprefix("outlier_")
+    if statistic in {"low", "high"}:
+        return f"{bounds}[{0 if statistic == 'low' else 1}]"
     if statistic == "count":
         return f"len({found})"
     if statistic == "share":
@@ -210,6 +217,8 @@ def _extreme_group(writer: Writer, measure: Measure) -> str:
         f"GROUP BY {by} HAVING value IS NOT NULL{least} ORDER BY value {'ASC' if low else 'DESC'}, {by}"
     )
     ranking = writer.name("ranking", f"db.execute({sql!r}).fetchall()")
+    if measure.kind == "extreme_value":
+        return f"{ranking}[0][1]"
     return f"', '.join(row[0] for row in {ranking} if row[1] == {ranking}[0][1])"
 
 
@@ -258,8 +267,10 @@ WRITERS: dict[str, Emit] = {
     "share": _share,
     "missing": _missing,
     "missing_share": _missing_share,
+    "missing_rows": _missing_rows,
     "has_missing": _has_missing,
     "most_missing": _most_missing,
+    "missing_columns": _most_missing,
     "duplicates": _duplicates,
     "unique": _unique,
     "group_name": _group_name,
@@ -271,6 +282,7 @@ WRITERS: dict[str, Emit] = {
     "anderson_margin": _anderson_margin,
     "groups_": _groups,
     "extreme_group": _extreme_group,
+    "extreme_value": _extreme_group,
     "strongest": _strongest,
     "strongest_pair": _strongest,
     "model_": _model,

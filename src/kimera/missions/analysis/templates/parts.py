@@ -36,6 +36,8 @@ def tidy(value: Any, decimals: int | None = None) -> Any:
         if number.is_integer() and abs(number) < 2**53:
             return int(number)
         return round(number, 2) if abs(number) >= 0.1 else float(f"{number:.3g}")
+    if decimals == 10 and number.is_integer() and abs(number) < 2**53:
+        return int(number)
     return round(number) if decimals == 0 else round(number, decimals)
 
 

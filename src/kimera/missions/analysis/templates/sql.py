@@ -68,6 +68,8 @@ def _condition(c: Condition, relation: Relation) -> str:
         return f"{subject} IS {'NOT ' if c.op == 'present' else ''}NULL"
     if c.aggregate:
         return f"{subject} {c.op} (SELECT {_STATISTIC[c.aggregate]}({subject}) FROM {name_of(relation.name)})"
+    if c.other:
+        return f"{subject} {c.op.replace('!=', '<>')} {name_of(c.other)}"
     if column.role == "text" and isinstance(c.value, str):
         return f"trim({subject}) {c.op.replace('!=', '<>')} {literal(c.value.strip())}"
     if column.stored == "boolean" and isinstance(c.value, int) and not isinstance(c.value, bool):
@@ -119,7 +121,8 @@ def _derive(step: Step, target: str, relation: Relation) -> str:
         return f"100 * {made}" if step.options.get("percent") else made
     if step.how == "average":
         return f"({' + '.join(columns)}) / {len(columns)}"
-    return "(" + _ARITHMETIC[step.how].join(columns) + ")"
+    made = "(" + _ARITHMETIC[step.how].join(columns) + ")"
+    return f"abs{made}" if step.options.get("absolute") else made
 
 
 def _transform(step: Step, target: str, relation: Relation) -> str:
@@ -154,7 +157,7 @@ def _bin(step: Step, target: str, relation: Relation) -> str:
 def _inside(x: str, r: Range) -> str:
     low = [] if r.low is None else [f"{x} {'>' if r.low_open else '>='} {r.low!r}"]
     high = [] if r.high is None else [f"{x} {'<' if r.high_open else '<='} {r.high!r}"]
-    return " AND ".join(low + high)
+    return " AND ".join(low + high) or "TRUE"
 
 
 def _part(step: Step, target: str, relation: Relation) -> str:
@@ -174,7 +177,7 @@ def _flag(step: Step, target: str, relation: Relation) -> str:
 def _fill(step: Step, target: str, relation: Relation) -> str:
     x, source = name_of(step.columns[0]), name_of(relation.name)
     if step.how == "zero":
-        return f"coalesce({x}, 0)"
+        return f"coalesce({x}, '0')" if relation.column(step.columns[0]).role == "text" else f"coalesce({x}, 0)"
     if step.how == "mode":
         return (
             f"coalesce({x}, (SELECT {x} FROM {source} WHERE {x} IS NOT NULL GROUP BY {x} ORDER BY "

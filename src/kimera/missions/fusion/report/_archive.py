@@ -26,11 +26,12 @@ library.json       what was read from the folder, and how
 sources.json       names, sizes and sha256 of the files the report rests on
 sources/           the files themselves, if they were included
 
-To check it, put the source files in a folder (or use sources/) and run
+To check it, put the source files in a folder (not needed when sources/ is here) and run, with this zip or report.json,
 
-    kimera verify report.json --folder FOLDER
+    kimera verify REPORT --folder FOLDER --allow-code
 
-It compares the hashes, reads every quotation again and runs every computation again.
+It compares the hashes, reads every quotation again and runs every computation again. Code from elsewhere runs only with
+--allow-code, in the sandbox; computations/ is there to be read first. Without it quotations and hashes are checked.
 """
 
 
@@ -96,7 +97,8 @@ def _source_bytes(outcome: MissionOutcomePackage) -> Iterator[tuple[str, bytes]]
     folder = Path(outcome.folder).resolve()
     for source in outcome.sources:
         path = (folder / source.name).resolve()
-        if ".." not in Path(source.name).parts and path.is_relative_to(folder) and path.is_file():
+        plain = ".." not in Path(source.name).parts and "\\" not in source.name
+        if plain and path.is_relative_to(folder) and path.is_file():
             data = path.read_bytes()
             if sha256_hex(data) == source.id:
                 yield source.name, data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -39,7 +39,7 @@ CAPS = {
     "CITATION_FABRICATED": "cites a source that is not in the folder",
     "QUOTE_NOT_VERBATIM": "the quotation does not stand at its place",
     "NO_CITATION": "no citation",
-    "TRACK_CONFLICT": "lowered: documents and tables disagree",
+    "TRACK_CONFLICT": "documents and tables disagree, so the smaller reliability counts",
     "SPAN_NOT_REREAD": "the source text was not at hand when this was judged",
     "UNSTABLE": "not reproduced by a second run",
     "GATE_SCHEMA": "the value is not in the computation's result",
@@ -252,12 +252,20 @@ def _standings(outcome: MissionOutcomePackage) -> dict[str, str]:
         ("archived", archived),
         ("agreement", (claim for item in outcome.agreements for claim in item.claims)),
         ("conflict", (claim for item in outcome.conflicts for claim in item.claims)),
-        ("current", (item.current for item in outcome.conflicts if item.current)),
+        ("current", _current(outcome)),
         ("replaced", superseded(outcome.conflicts, outcome.agreements)),
     )
     for mark, names in marks:
         found.update(dict.fromkeys(names, mark))
     return found
+
+
+def _current(outcome: MissionOutcomePackage) -> Iterator[str]:
+    """Yield the claims that a conflict calls current, and those in the same conflict that agree with them."""
+    for conflict in outcome.conflicts:
+        groups = (set(item.claims) for item in outcome.agreements)
+        allies = {conflict.current}.union(*(group for group in groups if conflict.current in group))
+        yield from (claim for claim in conflict.claims if claim in allies)
 
 
 def _reference(

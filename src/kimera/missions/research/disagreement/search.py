@@ -13,13 +13,14 @@ from kimera.missions.research.disagreement.frames import Sentence, Slot, differ,
 from kimera.missions.research.disagreement.polarity import opposite, read_stand
 from kimera.missions.research.disagreement.quantities import Measured, comparable, read_measured
 from kimera.missions.research.disagreement.roles import Asserted, anchored, asserted, opposed
+from kimera.missions.research.disagreement.subjects import other_subjects
 from kimera.missions.research.mentions import Kind, Mention, same_value, strip_dateline
 from kimera.missions.research.question import Question, read_question
 from kimera.missions.research.words import words
 
 __all__ = ["Pair", "find_disagreements"]
 
-LIMIT = 300  # statements compared pairwise; the most relevant ones first
+LIMIT = 160  # statements compared pairwise; the most relevant ones first
 
 _EVENT = re.compile(
     r"\b(?:open|found|establish|launch|releas|publish|born|died?|death|birth|sign|built|complet|start|began|beg[iu]n|"
@@ -77,11 +78,13 @@ def _framed(asked: Question, statements: Sequence[Statement], read: dict[int, Se
             continue  # nothing differs, or several things do: not comparable
         slot = open_slots[0]
         same_source = statements[one].source_id == statements[other].source_id
-        if slot.kind != asked.asks and (same_source or asked.factoid):
+        if slot.kind != asked.asks and (same_source or (asked.factoid and not asked.loose)):
             continue  # one document that repeats a frame is usually a list; a question for a date is not about counts
         if slot.kind == "name" and (
             _own_subject(statements[one], slot.one) or _own_subject(statements[other], slot.other)
         ):
+            continue
+        if other_subjects(statements[one], statements[other], (slot.one, slot.other)):
             continue
         if _comparable(asked, slot, read[one], read[other]):
             yield Pair(one, other, slot.one, slot.other, slot.kind == asked.asks)
@@ -112,7 +115,7 @@ def _answering(asked: Question, statements: Sequence[Statement], read: dict[int,
 
 def _measuring(asked: Question, statements: Sequence[Statement], read: dict[int, Sentence]) -> Iterator[Pair]:
     """Yield pairs that state one quantity differently in other words."""
-    if asked.factoid and asked.asks != "number":
+    if asked.factoid and asked.asks != "number" and not asked.loose:
         return
     found: dict[int, Measured] = {}
     for index in sorted(read):
@@ -123,6 +126,8 @@ def _measuring(asked: Question, statements: Sequence[Statement], read: dict[int,
     for one, other in itertools.combinations(found, 2):
         first, second = found[one].quantity, found[other].quantity
         other_source = statements[one].source_id != statements[other].source_id
+        if other_subjects(statements[one], statements[other], ()):
+            continue
         if other_source and comparable(found[one], found[other]) and not same_value(first, second):
             yield Pair(one, other, first, second)
 
@@ -133,7 +138,7 @@ def _polar(statements: Sequence[Statement], order: Sequence[int], known: dict[in
     for one, other in itertools.combinations(order, 2):
         if statements[one].source_id == statements[other].source_id or known.get(one) == other:
             continue
-        if opposite(stands[one], stands[other]):
+        if opposite(stands[one], stands[other]) and not other_subjects(statements[one], statements[other], ()):
             sides = tuple(Side(_short(statements[index].text), (index,)) for index in (one, other))
             current = _newest(statements, sides)
             kind: Literal["temporal", "factual"] = "factual" if current is None else "temporal"

@@ -1,0 +1,129 @@
+"""Relations and tests: correlations, normality, differences between groups, contingency."""
+
+from __future__ import annotations
+
+import re
+
+from kimera.missions.analysis.plan import Measure
+from kimera.missions.analysis.question.context import Context, Unanswerable
+from kimera.missions.analysis.question.extremes import strongest
+from kimera.missions.analysis.question.kinds import NORMALITY, TWO_GROUPS, test_of
+from kimera.missions.analysis.question.slots import Slot
+from kimera.missions.analysis.question.subjects import univariate
+
+__all__ = ["correlation", "pair_of", "read_test"]
+
+
+def correlation(slot: Slot, context: Context, kind: str) -> Measure:
+    """Return a correlation of the two columns the slot or the question names."""
+    method = "spearman" if context.says(r"\bspearman") else "kendall" if context.says(r"\bkendall") else "pearson"
+    try:
+        columns = pair_of(slot, context)
+    except Unanswerable:
+        if kind == "r" and context.says(r"\bstrongest|\bhighest correlation|\bmost correlated"):
+            return strongest("r", context)
+        raise
+    return Measure(kind=kind, columns=columns, options={"test": method})
+
+
+def pair_of(slot: Slot, context: Context) -> tuple[str, ...]:
+    """Return the two columns of numbers that are related."""
+    aside = {*context.set_apart(), *context.groups}
+    own = [c for c in context.slot_columns(slot) if context.column(c).numeric and c not in aside]
+    if len(own) == 2:
+        return own[0], own[1]
+    apart = context.set_apart()
+    for sentence, _ in context.with_words(r"\bcorrelat\w*|\brelationship|\bassociat|\bpearson|\brelated"):
+        start = re.search(r"\bbetween\b|\bof\b", sentence, re.IGNORECASE)
+        tail = sentence[start.start() :] if start else sentence
+        columns = [
+            c for c in context.numeric(tail) if c not in apart or context.table.column(c) is None
+        ] or context.numeric(tail)
+        if (
+            re.search(r"\bnew(?:ly created)? (?:feature|column|variable)", tail, re.IGNORECASE)
+            and context.derived
+            and context.derived[-1] not in columns
+        ):
+            columns = [context.derived[-1], *columns]
+        columns = [c for c in columns if c not in aside] if len(columns) > 2 else columns
+        if len(columns) >= 2:
+            if len(own) == 1 and own[0] in columns:
+                return own[0], next(c for c in columns if c != own[0])
+            if len(columns) == 2 or start:
+                return columns[0], columns[1]
+    raise Unanswerable("the two columns to relate were not both recognised")
+
+
+def read_test(kind: str, slot: Slot, context: Context) -> Measure:
+    """Return the p-value or statistic of the test the slot or the question names."""
+    hint = " ".join(slot.tokens) + " " + slot.about
+    if re.search(r"\bcorrelation test|\bcorrelation\b", hint) and context.says(r"\bcorrelat"):
+        return correlation(slot, context, "r_p" if kind == "p" else "r")
+    groups = test_of(context, TWO_GROUPS, hint)
+    if groups == "chi_square":
+        return _contingency(kind, context)
+    if groups is not None:
+        return _difference(kind, groups, slot, context)
+    normality = test_of(context, NORMALITY, hint)
+    if normality == "ks_normal" and context.compared:
+        return _difference(kind, "ks_two", slot, context)
+    if normality is not None and not (
+        context.says(r"\bcorrelat\w* coefficient") and not re.search(r"norm|shapiro", hint)
+    ):
+        column = univariate("normality", slot, context)
+        return Measure(
+            kind="normality_p" if kind == "p" else "normality_statistic", columns=(column,), options={"test": normality}
+        )
+    if context.says(r"\bcorrelat|\brelationship"):
+        return correlation(slot, context, "r_p" if kind == "p" else "r")
+    raise Unanswerable("the question names no test that was recognised")
+
+
+def _contingency(kind: str, context: Context) -> Measure:
+    for sentence, _ in context.with_words(r"chi-?\s?squared?|\bindependen|\bassociat|\bcorrelated|\brelationship"):
+        columns = list(dict.fromkeys(m.column for m in context.mentions(sentence)))
+        columns = [c for c in columns if context.column(c).unique <= 60 or c in context.derived]
+        if context.derived and context.derived[-1] not in columns and len(columns) == 1:
+            columns = [context.derived[-1], *columns]
+        if len(columns) >= 2:
+            return Measure(kind=f"groups_{kind}", columns=(columns[0], columns[1]), options={"test": "chi_square"})
+    raise Unanswerable("the two groupings of the chi-square test were not both recognised")
+
+
+def _difference(kind: str, test: str, slot: Slot, context: Context) -> Measure:
+    """Return a test between groups: the compared values of a column, else all groups of a named column."""
+    value = None
+    by = next(iter(context.compared), None)
+    for sentence, _ in context.with_words(r"\bdifferen|\bt-?\s?test|\bcompare|\banova|\btest\b|\bdistribution"):
+        columns = [
+            c
+            for c in context.numeric(sentence)
+            if c != by and c not in context.groups and context.column(c).role == "number"
+        ]
+        columns = [c for c in columns if c not in context.set_apart()] or columns
+        if columns and value is None:
+            value = columns[0]
+        if by is None:
+            by = _grouping(sentence, value, context)
+    by = by or next((g for g in context.groups if g != value), None)
+    if value is None or by is None:
+        raise Unanswerable("the compared groups or the compared values were not recognised")
+    alternatives = context.compared.get(by, [])
+    if any(len(a) != 1 or a[0].op != "=" for a in alternatives):
+        raise Unanswerable("the compared groups are not single values of one column")
+    values = [a[0].value for a in alternatives]
+    if not values and test not in {"anova", "kruskal", "levene"} and context.column(by).unique != 2:
+        raise Unanswerable(f"{by} has more than two groups and the question does not say which two")
+    return Measure(
+        kind=f"groups_{kind}",
+        columns=(value, by),
+        options={"test": test, "values": [v for v in values if v is not None]},
+    )
+
+
+def _grouping(sentence: str, value: str | None, context: Context) -> str | None:
+    for mention in context.mentions(sentence):
+        column = context.column(mention.column)
+        if mention.column != value and (column.role in {"text", "flag"} or column.unique <= 12) and column.unique <= 60:
+            return mention.column
+    return None
