@@ -134,7 +134,9 @@ def windows() -> Contestants:
 
     def ours() -> Contestants:
         make = functools.partial(Breaker, failures=None, failure_rate=0.5)
-        return {f"{OURS}, {n}": make(f"window {n}", window_calls=n)(plain_async) for n in (100, 1000)}
+        guarded = {f"{OURS}, {n}": make(f"window {n}", window_calls=n)(plain_async) for n in (100, 1000)}
+        # a window that is not full, or holds a failure, has to be written at every call
+        return {**guarded, f"{OURS}, 10**7 (never full)": make("window", window_calls=10**7)(plain_async)}
 
     return contestants(ours, pyresilience)
 
