@@ -117,7 +117,10 @@ class Breaker(Policy):
         self._state: State = "closed"
         self._generation = 0
         self._run = 0
-        self._clean = self._window is None
+        # what the fast path reads: the generation while closed, and while one more success would change nothing
+        self._passing: int | None = None if self._timed else 0
+        self._calm: int | None = 0 if self._window is None else None
+        self._quick = Tally()
         self._zero()
         self._open_until = 0.0
         self._rounds = 0
@@ -149,7 +152,7 @@ class Breaker(Policy):
 
     def _zero(self) -> None:
         self._calls = self._failures = self._slow = self._refused = self._stale = 0
-        self._quick = Tally()
+        self._quick.zero()
 
     def isolate(self, reason: str = "isolated by hand") -> None:
         """Refuse everything until `close`."""
@@ -169,23 +172,21 @@ class Breaker(Policy):
 
     def bind_async(self, fn: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """Return ``fn`` guarded by this breaker."""
-        quick = not self._timed
+        tick = self._quick.tick
 
         async def guarded(*args: Any, **kwargs: Any) -> Any:
             if Switch.off:
                 return await fn(*args, **kwargs)
-            # the generation is read before the state: when they do not belong together the result is stale, no more
-            generation = self._generation
-            if not quick or self._state != "closed":
+            generation = self._passing
+            if generation is None:
                 return await self._watch(self._admit(), fn, args, kwargs)
             try:
                 result = await fn(*args, **kwargs)
             except Exception as error:
                 self._record(_Permit(generation, 0.0, None), error)
                 raise
-            # no lock: at this moment one more success would have left everything as it was
-            if self._clean and generation == self._generation:
-                self._quick.tick()
+            if generation == self._calm:  # no lock: at this moment one more success leaves everything as it was
+                tick()
             else:
                 self._record(_Permit(generation, 0.0, None), None)
             return result
@@ -208,13 +209,13 @@ class Breaker(Policy):
 
     def bind_sync(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """Return the plain function ``fn`` guarded by this breaker."""
-        quick = not self._timed
+        tick = self._quick.tick
 
         def guarded(*args: Any, **kwargs: Any) -> Any:
             if Switch.off:
                 return fn(*args, **kwargs)
-            generation = self._generation
-            if not quick or self._state != "closed":
+            generation = self._passing
+            if generation is None:
                 return self._watch_sync(self._admit(), fn, args, kwargs)
             try:
                 result = fn(*args, **kwargs)
@@ -223,8 +224,8 @@ class Breaker(Policy):
                 raise
             if type(result) not in PLAIN and awaits(result):
                 return self._watch(_Permit(generation, 0.0, None), await_it, (result, fn), {})
-            if self._clean and generation == self._generation:
-                self._quick.tick()
+            if generation == self._calm:
+                tick()
             else:
                 self._record(_Permit(generation, 0.0, None), None)
             return result
@@ -354,7 +355,7 @@ class Breaker(Policy):
         window = self._window
         if window is not None:
             window.add(failed, slow, now)
-        self._clean = not self._run and (window is None or window.clean)
+        self._calm = self._generation if not self._run and (window is None or window.clean) else None
         if failed and self._run >= self._limit:
             return self._move("open", f"{self._run} failures in a row")
         if window is None or window.calls < self._min_calls:
@@ -388,7 +389,8 @@ class Breaker(Policy):
         self._run = self._good = 0
         self._reason = reason
         self._leases.clear()
-        self._clean = state == "closed" and self._window is None
+        self._passing = self._generation if state == "closed" and not self._timed else None
+        self._calm = self._generation if state == "closed" and self._window is None else None
         if self._window is not None:
             self._window.clear()
         if state == "open":
