@@ -250,6 +250,7 @@ def with_validation(**validators: Check) -> Callable[[Callable[..., Any]], Calla
 
             @wraps(function)
             async def call_async(*args: Any, **kwargs: Any) -> Any:
+                """Check, then call."""
                 check(args, kwargs)
                 return await function(*args, **kwargs)
 

@@ -18,6 +18,7 @@ class CallWindow:
         self.calls = self.failed = self.slow = 0
 
     def add(self, failed: bool, slow: bool, now: float) -> None:
+        """Take one more call, and let the oldest go."""
         marks = self._marks
         if self.calls == self._n:
             old_failed, old_slow = marks.popleft()
@@ -37,6 +38,7 @@ class CallWindow:
         return self.calls == self._n and not self.failed and not self.slow
 
     def clear(self) -> None:
+        """Forget all."""
         self._marks.clear()
         self.calls = self.failed = self.slow = 0
 
@@ -50,6 +52,7 @@ class TimeWindow:
         self.calls = self.failed = self.slow = 0
 
     def add(self, failed: bool, slow: bool, now: float) -> None:
+        """Take one more call, and let the oldest go."""
         number = math.floor(now / self._width)
         while self._buckets and self._buckets[0][0] <= number - _BUCKETS:
             _, calls, bad, late = self._buckets.popleft()
@@ -69,5 +72,6 @@ class TimeWindow:
     clean = False
 
     def clear(self) -> None:
+        """Forget all."""
         self._buckets.clear()
         self.calls = self.failed = self.slow = 0

@@ -244,6 +244,7 @@ async def gather_with_limit(*coros: Awaitable[T], limit: int = 10) -> list[T]:
     """
 
     async def run(coro: Awaitable[T]) -> T:
+        """Await one of them."""
         return await coro
 
     try:

@@ -175,6 +175,7 @@ class Breaker(Policy):
         tick = self._quick.tick
 
         async def guarded(*args: Any, **kwargs: Any) -> Any:
+            """Call with a permit."""
             if Switch.off:
                 return await fn(*args, **kwargs)
             generation = self._passing

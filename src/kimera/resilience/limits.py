@@ -123,6 +123,7 @@ class Bulkhead(Policy):
         if self._adaptive is not None:
 
             async def adapting(*args: Any, **kwargs: Any) -> Any:
+                """Call inside a slot, and learn from its duration."""
                 if Switch.off:
                     return await fn(*args, **kwargs)
                 if not self._try_enter():
@@ -133,6 +134,7 @@ class Bulkhead(Policy):
         lock, waiters, limit = self._lock, self._waiters, self._fixed
 
         async def guarded(*args: Any, **kwargs: Any) -> Any:
+            """Call inside a slot."""
             if Switch.off:
                 return await fn(*args, **kwargs)
             with lock:
@@ -425,6 +427,7 @@ class RateLimit(Policy):
         admits = self._admits
 
         async def limited(*args: Any, **kwargs: Any) -> Any:
+            """Call at this rate."""
             if not Switch.off and not admits() and (wait := self._wait_or_raise(1)):
                 await self._clock.sleep(wait)
             return await fn(*args, **kwargs)

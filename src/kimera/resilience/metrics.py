@@ -153,6 +153,7 @@ def timed_execution(name: str = "", metrics: Metrics | None = None, slow_ms: flo
         if is_async(fn):
 
             async def timed_async(*args: Any, **kwargs: Any) -> Any:
+                """Call and note how long it took."""
                 started = time.perf_counter()
                 try:
                     result = await fn(*args, **kwargs)

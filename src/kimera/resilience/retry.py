@@ -133,6 +133,7 @@ class Retry(Policy):
             return self._bind_bounded(fn)
 
         async def retrying(*args: Any, **kwargs: Any) -> Any:
+            """Call until it succeeds or the rule says enough."""
             try:
                 return await fn(*args, **kwargs)
             except Exception as error:

@@ -231,6 +231,9 @@ async def test_what_is_not_a_failure_counts_neither_way() -> None:
     breaker = Breaker("api", failures=1, on=OSError, ignore=FileNotFoundError, clock=FakeClock())
     for error in (ValueError, FileNotFoundError, RateLimited):
         await fail(breaker, 1, error)
+    broad = Breaker("broad", failures=1, clock=FakeClock())
+    await fail(broad, 100, RateLimited)
+    assert (0, "closed") == (broad.stats().calls, broad.state)
     assert (0, 0, "closed") == (breaker.stats().calls, breaker.stats().failures, breaker.state)
     await fail(breaker, 1, OSError)
     assert "open" == breaker.state

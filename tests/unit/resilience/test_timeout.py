@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.unit.resilience.callees import never, settle
+from tests.unit.resilience.callees import Gate, never, settle
 
 from kimera.clock import FakeClock
 from kimera.errors import DeadlineExceeded, OperationTimeout
@@ -74,6 +74,42 @@ async def test_a_cancel_from_outside_passes(real: bool) -> None:
     with pytest.raises(asyncio.CancelledError):
         await call
     assert 0 == limit.stats().timed_out
+
+
+async def test_one_timer_cuts_only_what_is_due() -> None:
+    """Promise: when the oldest call falls due, younger ones under the same limit go on."""
+    limit, gate = Timeout(60), Gate()
+    old = asyncio.create_task(limit.call(never))
+    await settle()
+    young = asyncio.create_task(limit.call(gate, "young"))
+    await settle()
+    watch = limit._watch
+    assert watch is not None
+    next(iter(watch.calls)).deadline = 0.0  # the past
+    watch._fire()
+    gate.open()
+    with pytest.raises(OperationTimeout):
+        await old
+    assert "young" == await young
+
+
+@pytest.mark.parametrize("real", [True, False])
+async def test_an_error_of_its_own_while_being_cut_is_the_callees(real: bool) -> None:
+    """Promise: a callee that answers the cut with its own TimeoutError is heard, on either clock."""
+    clock = FakeClock()
+    own = TimeoutError("mine")
+
+    async def answers() -> None:
+        try:
+            await never()
+        except asyncio.CancelledError:
+            raise own from None
+
+    call = asyncio.create_task((Timeout(0.01) if real else Timeout(1, clock=clock)).call(answers))
+    await clock.advance(1)
+    with pytest.raises(TimeoutError) as caught:
+        await call
+    assert own is caught.value
 
 
 async def test_a_cancel_from_outside_wins_over_the_limit() -> None:
