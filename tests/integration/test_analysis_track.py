@@ -71,7 +71,7 @@ def test_an_open_question_gets_adjusted_findings_about_what_it_speaks_of(tmp_pat
     """Promise: the first finding speaks of the column asked about and carries p and adjusted p."""
     package = run(tmp_path, "What goes with a greater height?")
     findings = [c for c in package.claims if isinstance(c, NumberClaim) and c.role == "finding"]
-    assert "height_cm" in findings[0].statement
+    assert findings[0].statement.startswith("Height ")
     assert findings[0].p_value is not None
     assert findings[0].p_adjusted is not None
     assert findings[0].p_adjusted >= findings[0].p_value

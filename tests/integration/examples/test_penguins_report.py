@@ -108,6 +108,24 @@ def test_the_main_factors_are_computed_from_the_tables(outcome: MissionOutcomePa
         assert any(abs(value - expected) < 0.001 for value in values), expected
 
 
+def test_the_answer_leads_with_the_computed_factors_in_plain_words(outcome: MissionOutcomePackage) -> None:
+    """Promise: the strongest relation opens the report, with names in words and one p-value that is not zero."""
+    first = outcome.summary[0]
+    assert "Body mass rises with flipper length (Pearson r = 0.87, n = 342, adjusted p < 0.001)." == first.text
+    assert "Body mass differs by species: the mean is 5,076 g for Gentoo" in outcome.summary[1].text
+    assert any(isinstance(outcome.claim(claim), TextClaim) for claim in first.claims)
+
+
+def test_a_factor_in_another_table_is_found_over_the_key(outcome: MissionOutcomePackage) -> None:
+    """Promise: isotopes are in another file than body mass; their relation is computed over both, and agrees."""
+    (claim,) = [c for c in outcome.claims if isinstance(c, NumberClaim) and "falls with delta_15n" in c.statement]
+    assert isinstance(claim.value, float)
+    assert -0.54 == round(claim.value, 2)
+    made = {c.id: c for c in outcome.computations}[claim.computation_id]
+    assert {"penguins", "blood"} == {item.table for item in made.inputs}
+    assert any(claim.id in agreement.claims for agreement in outcome.agreements)
+
+
 def test_stale_figures_are_conflicts_and_the_newer_side_is_current(outcome: MissionOutcomePackage) -> None:
     """Promise: the figures of the first season are set against the later ones, and the archived side is not current."""
     stale = [c for c in outcome.conflicts if any("archive/summary-2008.md" in names_of(outcome, i) for i in c.claims)]

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from kimera.missions.analysis.plan import Condition, Measure, Output
+from collections.abc import Mapping
 
-__all__ = ["TEST_NAMES", "say_number", "say_output", "scope_of"]
+from kimera.missions.analysis.naming import (
+    in_words,
+    listed,
+    rows_in_words,
+    say_exact,
+    say_p,
+    say_rounded,
+    start_sentence,
+)
+from kimera.missions.analysis.plan import Condition, Measure, Output
+from kimera.missions.fusion.wording import p_text
+
+__all__ = ["TEST_NAMES", "say_correlation", "say_extreme", "say_number", "say_output", "scope_of", "unit_of"]
+
+LEVEL = 0.05
 
 TEST_NAMES = {
     "pearson": "Pearson",
@@ -52,87 +66,169 @@ def _test(condition: Condition) -> str:
     return value if condition.op == "=" else f"{condition.op} {value}"
 
 
+_EXACT = frozenset(
+    {"min", "max", "minimum", "maximum", "sum", "mode", "first", "value", "extreme_value", "median", "count"}
+)
+_CARRYING = frozenset(
+    {
+        "mean",
+        "median",
+        "std",
+        "min",
+        "max",
+        "minimum",
+        "maximum",
+        "sum",
+        "iqr",
+        "mode",
+        "first",
+        "extreme_value",
+        "range",
+    }
+)
+
+
+def unit_of(measure: Measure, units: Mapping[str, str]) -> str | None:
+    """Return the unit of a measured value: that of its column, where the statistic keeps it."""
+    carried = measure.kind in _CARRYING and len(measure.columns) == 1
+    return units.get(measure.columns[0]) if carried else None
+
+
 def say_number(value: object) -> str:
     """Return a value as a person reads it: thousands apart, at most six digits of a fraction."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:,.6f}".rstrip("0").rstrip(".") if 1e-4 <= abs(value) < 1e15 else f"{value:.4g}"
+    return say_exact(value)
+
+
+def _columns(measure: Measure) -> str:
+    return listed([in_words(name) for name in measure.columns]) if measure.columns else ""
 
 
 def _subject(measure: Measure) -> str:
-    columns = " and ".join(measure.columns)
-    kind, test = measure.kind, TEST_NAMES.get(str(measure.options.get("test")), "")
-    if kind in {"r", "r_p"}:
-        between = f"between {measure.columns[0]} and {measure.columns[1]}"
-        return f"{test} correlation {between}" if kind == "r" else f"p-value of the {test} correlation {between}"
-    if kind.startswith("normality"):
-        return f"{test} {'p-value' if kind.endswith('_p') else 'statistic'} for the normality of {columns}"
-    if kind.startswith("groups_"):
-        return (
-            f"{'p-value' if kind.endswith('_p') else 'statistic'} of the {test} test of {measure.columns[0]} "
-            f"by {measure.columns[1]}"
-        )
-    if kind.startswith("model_"):
-        score = _NAMES.get(kind[6:], kind[6:])
-        return (
-            f"{score} of the {measure.options.get('model')} model of {measure.columns[0]} on "
-            f"{', '.join(measure.columns[1:])}"
-        )
-    if kind.startswith("outlier_"):
-        rule = "z-score" if measure.options.get("method") == "z" else "interquartile-range"
-        return f"{kind[8:].replace('_', ' ')} of outliers of {measure.columns[0]} ({rule} rule)"
+    columns, kind = _columns(measure), measure.kind
+    if kind in {"r", "r_p"} or kind.startswith(("normality", "groups_", "model_", "outlier_")):
+        return _tested(measure)
     if kind == "extreme_value":
-        return _subject(measure.model_copy(update={"kind": "extreme_group"})).replace(" with the", "'s value, the", 1)
+        edge = _subject(measure.model_copy(update={"kind": "extreme_group"}))
+        return f"{columns} of the {edge}"
     if kind == "extreme_group":
         edge = "lowest" if measure.options.get("low") else "highest"
         statistic = str(measure.options.get("statistic")).replace("value", "").strip()
-        return f"{measure.by} with the {edge} {statistic + ' ' if statistic else ''}{columns or 'number of rows'}"
-    if kind in {"rows", "duplicates", "missing", "most_missing"}:
-        fixed = {
-            "rows": "number of rows",
-            "duplicates": "number of duplicate rows",
-            "missing": "number of missing values",
-            "most_missing": "column with most missing values",
-        }
+        said = f"{statistic + ' ' if statistic else ''}{columns}" if columns else "number of rows"
+        return f"{in_words(measure.by or 'group')} with the {edge} {said}"
+    fixed = {
+        "rows": "number of rows",
+        "duplicates": "number of duplicate rows",
+        "missing": "number of missing values",
+        "most_missing": "column with most missing values",
+    }
+    if kind in fixed:
         return fixed[kind] + (f" in {columns}" if columns else "")
     if kind.startswith("strongest"):
-        return (
-            f"strongest Pearson correlation among {columns}"
-            if kind.endswith("pair")
-            else f"column most correlated with {columns}"
-        )
-    return f"{_NAMES.get(kind, kind.replace('_', ' '))} of {columns}"
+        pair = kind.endswith("pair")
+        return f"strongest Pearson correlation among {columns}" if pair else f"column most correlated with {columns}"
+    name = _NAMES.get(kind, kind.replace("_", " "))
+    plain = kind in {"mean", "median", "min", "max", "minimum", "maximum"}
+    return f"{name} {columns}" if plain else f"{name} of {columns}"
 
 
-def say_output(output: Output, value: object, n: int | None, why: dict[str, float], table: str) -> str:
-    """Return the sentence of one answer."""
-    rows = f" (n = {n:,})" if n else ""
+def _tested(measure: Measure) -> str:
+    """Return what a test, a model or a rule for outliers gives, in words."""
+    columns, kind, test = _columns(measure), measure.kind, TEST_NAMES.get(str(measure.options.get("test")), "")
+    first, *others = [in_words(name) for name in measure.columns] or [""]
+    ends = "p-value" if kind.endswith("_p") else "statistic"
+    if kind in {"r", "r_p"}:
+        between = f"between {columns}"
+        return f"{test} correlation {between}" if kind == "r" else f"p-value of the {test} correlation {between}"
+    if kind.startswith("normality"):
+        return f"{test} {ends} for the normality of {columns}"
+    if kind.startswith("groups_"):
+        return f"{ends} of the {test} test of {first} by {listed(others) if others else 'group'}"
+    if kind.startswith("model_"):
+        score = _NAMES.get(kind[6:], kind[6:])
+        return f"{score} of the {measure.options.get('model')} model of {first} on {', '.join(others)}"
+    rule = "z-score" if measure.options.get("method") == "z" else "interquartile-range"
+    return f"{kind[8:].replace('_', ' ')} of outliers of {first} ({rule} rule)"
+
+
+def say_output(
+    output: Output, value: object, n: int | None, why: Mapping[str, float], table: str, units: Mapping[str, str]
+) -> str:
+    """Return the sentence of one answer; a value asked for by name is said as it was computed, others are rounded."""
     if output.rules:
-        names = {
-            "r": "correlation",
-            "r_p": "p",
-            "normality_p": "p",
-            "groups_p": "p",
-            "anderson_margin": "p minus level",
-            "model_r2": "R²",
-        }
-        seen = ", ".join(
-            f"{names.get(kind, kind)} = {say_number(round(float(v), 6))}" for kind, v in why.items() if v is not None
-        )
-        about = next((c.measure for r in output.rules for c in r.when), None)
-        subject = _subject(about) if about else (output.slot or "answer")
-        return (
-            f"{(output.slot or 'Answer').replace('_', ' ')}: {value}, by the {subject}{_where(about)} "
-            f"in {table} ({seen}{', n = ' + format(n, ',') if n else ''})."
-        )
+        return _ruled(output, value, n, why, table)
     measure = output.measures[0]
-    subject = " and ".join(_subject(m) for m in output.measures)
-    return f"The {subject}{_where(measure)} in {table} is {say_number(value)}{rows}."
+    where = rows_in_words(measure.where, units)
+    rows = f" (n = {n:,})" if n else ""
+    if measure.kind in {"rows", "count"} and not measure.columns and isinstance(value, int):
+        return (
+            f"{say_number(value)} rows of {table} have {where}." if where else f"{table} has {say_number(value)} rows."
+        )
+    if measure.kind == "share" and not measure.columns and where and isinstance(value, int | float):
+        shown = f"{say_rounded(value)} %" if output.percent or value > 1 else say_rounded(100 * value) + " %"
+        part = [c for c in measure.where if c.text() == measure.options.get("part")] or list(measure.where)
+        rest = rows_in_words([c for c in measure.where if c not in part], units)
+        return f"{shown} of the rows of {table}{f' with {rest}' if rest else ''} have {rows_in_words(part, units)}."
+    subject = listed([_subject(m) for m in output.measures])
+    said = _say(measure, value, units, rounded=output.slot is None)
+    return start_sentence(f"the {subject} is {said}{f' for {where}' if where else ''} in {table}{rows}.")
 
 
-def _where(measure: Measure | None) -> str:
-    if measure is None or not measure.where:
-        return ""
-    return " where " + " and ".join(c.text() for c in measure.where)
+def _say(measure: Measure, value: object, units: Mapping[str, str], *, rounded: bool) -> str:
+    unit = unit_of(measure, units)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return say_exact(value)
+    if measure.kind.endswith("_p"):
+        return p_text(float(value)).removeprefix("= ")
+    if measure.kind == "r" and rounded:
+        return f"{value:.2f}"
+    return say_exact(value, unit) if measure.kind in _EXACT or not rounded else say_rounded(value, unit)
+
+
+def say_correlation(measure: Measure, r: float, p: float, n: int | None, units: Mapping[str, str], table: str) -> str:
+    """Return the sentence that says whether and how two columns go together."""
+    a, b = (in_words(name) for name in measure.columns[:2])
+    where = rows_in_words(measure.where, units)
+    test = TEST_NAMES.get(str(measure.options.get("test")), "Pearson")
+    way = (
+        f"{a} {'rises' if r > 0 else 'falls'} with {b}" if p < LEVEL else f"there is no clear link between {a} and {b}"
+    )
+    rows = f", n = {n:,}" if n else ""
+    return start_sentence(
+        f"{way}{f' for {where}' if where else ''} in {table} ({test} correlation {r:.2f}{rows}, {say_p(p)})."
+    )
+
+
+def say_extreme(measure: Measure, group: str, value: object, units: Mapping[str, str], table: str) -> str:
+    """Return the sentence that says which group is highest or lowest, and its value."""
+    statistic = str(measure.options.get("statistic")).replace("value", "")
+    exact = statistic not in {"mean", "std"} or not isinstance(value, int | float)
+    unit = units.get(measure.columns[0])
+    said = say_exact(value, unit) if exact else say_rounded(float(str(value)), unit)
+    edge = "lowest" if measure.options.get("low") else "highest"
+    where = rows_in_words(measure.where, units)
+    what = " ".join(filter(None, (edge, statistic, _columns(measure))))
+    by = in_words(measure.by or "group")
+    return start_sentence(f"the {by} with the {what}{f' for {where}' if where else ''} in {table} is {group}: {said}.")
+
+
+def _ruled(output: Output, value: object, n: int | None, why: Mapping[str, float], table: str) -> str:
+    names = {
+        "r": "correlation",
+        "r_p": "p",
+        "normality_p": "p",
+        "groups_p": "p",
+        "anderson_margin": "p minus level",
+        "model_r2": "R²",
+    }
+    seen = ", ".join(
+        say_p(float(v)) if names.get(kind) == "p" else f"{names.get(kind, kind)} = {say_number(round(float(v), 6))}"
+        for kind, v in why.items()
+        if v is not None
+    )
+    about = next((c.measure for r in output.rules for c in r.when), None)
+    subject = _subject(about) if about else (output.slot or "answer")
+    where = rows_in_words(about.where, {}) if about else ""
+    return (
+        f"{(output.slot or 'Answer').replace('_', ' ')}: {value}, by the {subject}{f' for {where}' if where else ''} "
+        f"in {table} ({seen}{', n = ' + format(n, ',') if n else ''})."
+    )

@@ -165,8 +165,22 @@ def _fuse(floor: Floor, case: Case, key: str, news: Recorded) -> Recorded:
         outcome = case.playbook.fuse(request)
         number = case.row.version + 1
         outcome = outcome if outcome.version == number else outcome.model_copy(update={"version": number})
+        if final and request.previous is not None and _says_the_same(outcome, request.previous):
+            return _end_with(floor, case, request.previous)
         _store(floor, case, key, outcome, news)
     return {"status": "over" if final else "going", "version": floor.home.missions.get(mission_id).version}
+
+
+def _says_the_same(outcome: MissionOutcomePackage, previous: MissionOutcomePackage) -> bool:
+    one, two = (item.model_copy(update={"version": 0, "change": None}) for item in (outcome, previous))
+    return fingerprint(one) == fingerprint(two)
+
+
+def _end_with(floor: Floor, case: Case, last: MissionOutcomePackage) -> Recorded:
+    """End a mission with the version that is there: the last fusion had nothing new to say."""
+    entries = ended(case.row.round, case.row.state, "DONE", version=last.version, partial=last.partial)
+    floor.home.missions.append(case.row.mission_id, entries, expect=("RUNNING", "FUSION"))
+    return {"status": "over", "version": last.version}
 
 
 def _package(floor: Floor, case: Case, one: Attempt, reason: str) -> Package | None:

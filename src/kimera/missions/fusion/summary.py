@@ -8,17 +8,22 @@ from itertools import chain, zip_longest
 
 from kimera.errors import ValidationError
 from kimera.guardian.tau import recall3
+from kimera.knowledge.units import split_unit
 from kimera.missions.contracts import Agreement, Conflict, Finding, NumberClaim, SubQuestion, TextClaim
+from kimera.missions.fusion.topics import stems
 from kimera.missions.fusion.wording import one_line, sentence
 
 __all__ = ["checked", "choose_findings", "choose_summary"]
 
 MOST_SENTENCES = 5
+HOLDING = 0.05  # adjusted p below which a computed relation counts as found
+MOST_RELATIONS = 3
 BEST_NUMBERS, BEST_TEXTS = 2, 2  # findings of each kind that open a report beside or without direct answers
 COVERS = 0.75  # share of a question's words that a sentence must hold to be taken as its answer
 DIRECT = re.compile(
     r"\s*(?:what(?:'s| is| was| are| were)|how (?:many|much|old|long|high|large|far)|when|who|where)\b", re.I
 )
+CHOOSING = re.compile(r"\s*(?:which|is|are|was|were|do|does|did)\b", re.I)
 NUMBERS_LABEL = "Computed from the tables"
 TEXTS_LABEL = "Stated in the documents"
 CONTEXT_LABEL = "Context"
@@ -88,22 +93,47 @@ def choose_findings(
 def _openers(claims: Sequence[AnyClaim]) -> list[AnyClaim]:
     """Return what may open the report, best first: computed answers, then both tracks in turn."""
     usable = sorted((claim for claim in claims if claim.role != "context"), key=_rank)
-    numbers, texts = ([claim for claim in usable if claim.kind == kind] for kind in ("number", "text"))
-    computed, quoted = ([claim for claim in group if claim.role == "answer"] for group in (numbers, texts))
+    numbers = [claim for claim in usable if isinstance(claim, NumberClaim)]
+    texts = [claim for claim in usable if isinstance(claim, TextClaim)]
+    computed = [claim for claim in numbers if claim.role == "answer"]
+    quoted = [claim for claim in texts if claim.role == "answer"]
     if computed:
         return [*computed, *(quoted or texts)[:BEST_TEXTS]]
+    holding = [claim for claim in numbers if _holds(claim)][:MOST_RELATIONS]
+    if holding:
+        beside = [claim for claim in (quoted or texts) if not any(_same_relation(claim, found) for found in holding)]
+        untested = [claim for claim in numbers if claim.p_adjusted is None][: max(0, BEST_NUMBERS - len(holding))]
+        turns = zip_longest(beside[:BEST_TEXTS], untested)
+        return [*holding, *(claim for claim in chain(*turns) if claim is not None)]
     pair = (quoted, numbers[:BEST_NUMBERS]) if quoted else (numbers[:BEST_NUMBERS], texts[:BEST_TEXTS])
     return [claim for claim in chain(*zip_longest(*pair)) if claim is not None]
 
 
+def _holds(claim: NumberClaim) -> bool:
+    return claim.p_adjusted is not None and claim.p_adjusted < HOLDING
+
+
+def _same_relation(text: AnyClaim, found: NumberClaim) -> bool:
+    """Return whether a sentence speaks of the same two things as a computed relation; its values are not compared."""
+    _, _, pair = (found.about.attribute or "").partition(" of ")
+    sides = [_content(side) for side in pair.rsplit(" of ", 1)[-1].split(" and ")]
+    said = stems(text.statement)
+    return len(sides) == 2 and all(side and side <= said for side in sides)
+
+
+def _content(name: str) -> frozenset[str]:
+    return stems(split_unit(name)[0])
+
+
 def _to_the_point(question: str, openers: Sequence[AnyClaim]) -> list[AnyClaim]:
     """Return, for a question that asks for one thing, only computed answers and the sentences that cover it best."""
-    if not DIRECT.match(question):
+    computed = any(claim.kind == "number" and claim.role == "answer" for claim in openers)
+    if not DIRECT.match(question) and not (computed and CHOOSING.match(question)):
         return list(openers)
     fit = {claim.id: (recall3(question, claim.statement), recall3(claim.statement, question)) for claim in openers}
     best = max(fit.values(), default=(0.0, 0.0))
     if best[0] < COVERS:
-        return list(openers)
+        return [c for c in openers if not computed or (c.kind == "number" and c.role == "answer")]
     # Equal cover: the sentence with the least beside the point; "of gentoo penguins" is more than was asked.
     return [c for c in openers if fit[c.id] >= best or (c.kind == "number" and c.role == "answer")]
 

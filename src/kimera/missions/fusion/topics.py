@@ -209,7 +209,7 @@ def _content(text: str) -> frozenset[str]:
         pieces = [piece for piece in re.split(r"[\W_]+", name) if piece and not piece.isdigit()]
         if len(pieces) > 1 and is_unit(pieces[-1]):  # the unit at the end of a column name
             pieces.pop()
-        words.update(_stem(piece.lower()) for piece in pieces)
+        words.update(_stem(word.lower()) for piece in pieces for word in WORD.findall(piece))
     return frozenset(words - GENERIC - STATISTICS.keys())
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import duckdb
 import numpy as np
+import pytest
 
+from kimera.missions.analysis.question.tables import ColumnView, TableView
+from kimera.missions.analysis.survey.explore import left_out
+from kimera.missions.analysis.survey.joins import put_together
 from kimera.missions.analysis.survey.relations import associations, differences, pairs, reversals, trends
+from kimera.missions.analysis.survey.wording import say_finding
 
 
 def test_a_correlation_that_turns_within_groups_is_marked() -> None:
@@ -60,3 +66,70 @@ def test_a_steady_rise_over_time_is_a_trend() -> None:
     time = np.arange(12.0)
     (item,) = trends({"x": 3 * time + 1, "t": time}, [["x", "t"]])
     assert (1.0, 3.0) == (round(item["tau"], 9), round(item["slope"], 9))
+
+
+def test_the_grouping_with_the_strongest_turn_is_named() -> None:
+    """Promise: of two groupings that turn a sign the one inside which it turns the most is told."""
+    step = np.linspace(0, 1, 20)
+    x = np.concatenate([step, step + 2, step + 4])
+    y = np.concatenate([-step, 3 - step, 6 - step])
+    group = np.array(["a"] * 20 + ["b"] * 20 + ["c"] * 20, dtype=object)
+    loose = group.copy()
+    loose[[3, 25, 45]] = ["b", "c", "a"]
+    values = {"x": x, "y": y, "tight": group, "loose": loose}
+    for order in (["tight", "loose"], ["loose", "tight"]):
+        found = pairs(values, [["x", "y"]])
+        reversals(values, found, order)
+        assert "tight" == found[0]["turns_within"]
+
+
+def test_a_relation_that_fades_inside_groups_says_so() -> None:
+    """Promise: a correlation that only lies between groups is told with what is left inside them."""
+    wave = np.array([0.0, 1.0, 0.0, -1.0] * 5)
+    other = np.array([1.0, 0.0, -1.0, 0.0] * 5)
+    x, y = np.concatenate([wave, wave + 9]), np.concatenate([other, other + 9])
+    values = {"x": x, "y": y, "g": np.array(["a"] * 20 + ["b"] * 20, dtype=object)}
+    found = pairs(values, [["x", "y"]])
+    reversals(values, found, ["g"])
+    said = say_finding({**found[0], "q": 0.0}, {})
+    assert "Within the groups of g hardly any of it is left" in said
+
+
+def test_a_finding_reads_as_a_person_writes() -> None:
+    """Promise: names in words, values with units, one p-value that is never zero, no p twice."""
+    item = {"kind": "correlation", "columns": ["body_mass_g", "flipper_length_mm"], "n": 342, "r": 0.871, "rho": 0.84}
+    assert "Body mass rises with flipper length (Pearson r = 0.87, n = 342, adjusted p < 0.001)." == say_finding(
+        {**item, "p": 0.0, "q": 0.0}, {}
+    )
+    groups = [{"name": "a", "mean": 5076.016, "n": 123}, {"name": "b", "mean": 3700.66, "n": 151}]
+    item = {"kind": "difference", "columns": ["body_mass_g", "kind"], "n": 274, "effect": 0.67, "groups": groups}
+    said = say_finding({**item, "test": "Welch's t", "p": 0.0, "q": 0.0}, {"body_mass_g": "g"}, "bird_id")
+    assert "Body mass differs by kind: the mean is 5,076 g for a (n = 123) and 3,701 g for b" in said
+    assert said.endswith("(Welch's t, n = 274, adjusted p < 0.001; tables joined by bird id).")
+
+
+def table(name: str, rows: int, *columns: str) -> TableView:
+    """Return a table of numbers."""
+    made = tuple(ColumnView(name=c, role="number", stored="real", unique=rows) for c in columns)
+    return TableView(name=name, title=name, source_id=name, rows=rows, columns=made)
+
+
+def test_small_and_derived_tables_are_not_tested_beside_larger_ones() -> None:
+    """Promise: a table of sums over another is left out, a small table only when there is a larger one."""
+    birds, few = table("birds", 300, "mass_g"), table("few", 9, "size")
+    sums = table("sums", 40, "Mean mass (g)")
+    views = [birds, few, sums]
+    assert [False, True, True] == [left_out(view, views) for view in views]
+    assert not left_out(few, [few])
+
+
+def test_a_join_keeps_every_row_one_row_or_is_refused() -> None:
+    """Promise: rows are matched over a key that is unique on the other side; any other key is an error."""
+    db = duckdb.connect()
+    db.execute("CREATE TABLE birds AS SELECT 'b' || i AS id, i AS mass, 'n' || i // 2 AS nest FROM range(10) t(i)")
+    db.execute("CREATE TABLE blood AS SELECT 'b' || i AS id, i * 2 AS iron FROM range(8) t(i)")
+    rows = put_together(db, "joined", "birds", "blood", "id", "id", ["iron"])
+    assert {"left": 10, "right": 8, "matched": 8} == rows
+    assert (8, 28) == db.execute("SELECT count(*), sum(iron) // 2 FROM joined").fetchone()
+    with pytest.raises(ValueError, match="multiply rows"):
+        put_together(db, "again", "blood", "birds", "id", "nest", ["mass"])

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from tests.databases import database_url
 
 from kimera.errors import ConflictError, HomeBusy, KimeraError, StorageFull, ValidationError
 from kimera.missions import control
-from kimera.missions.contracts import MissionOptions
+from kimera.missions.contracts import MissionOptions, MissionOutcomePackage
 from kimera.missions.control._steps import CRASH_LIMIT
+from kimera.missions.control.playbook import FuseRequest, register_playbook
 from kimera.settings import Settings
 from kimera.storage.fold import fold
 from kimera.storage.missions import Entry
@@ -151,6 +153,28 @@ def test_the_first_report_comes_with_the_first_track(home: control.Home, folder:
     control.run(home, mission_id, on_event=open_after_first)
     assert [(1, True), (2, False)] == [(one.version, one.partial) for one in control.versions(home, mission_id)]
     assert 2 == len(control.outcome(home, mission_id, 1).claims)
+
+
+def test_a_last_version_with_nothing_new_is_not_stored(home: control.Home, folder: Path) -> None:
+    """Promise: when the last fusion says what the version before said, the mission ends with that version."""
+    gate = Gate("ds_star:code")
+    small = playbook("gated", gate)
+
+    def fuse_research(request: FuseRequest) -> MissionOutcomePackage:
+        request = replace(request, analysis=None, partial=False, track_status={}, degraded=())
+        return small.fuse(request)
+
+    register_playbook(replace(small, fuse=fuse_research))
+    mission_id = control.submit(home, "What is first?", folder, playbook="gated")
+
+    def open_after_first(event: control.MissionEvent) -> None:
+        if event.type == "report.version":
+            gate.open.set()
+
+    row = control.run(home, mission_id, on_event=open_after_first)
+    assert ("DONE", False, 1) == (row.state, row.partial, row.version)
+    assert [1] == [one.version for one in control.versions(home, mission_id)]
+    assert row == fold(control.events(home, mission_id))
 
 
 def test_a_first_look_is_reported_before_any_track_is_done(home: control.Home, folder: Path) -> None:

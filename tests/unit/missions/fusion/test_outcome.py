@@ -269,6 +269,16 @@ def test_without_a_direct_answer_both_tracks_open_the_report() -> None:
     assert "n_flipper" == opening.claims[0]
 
 
+def test_relations_that_hold_lead_and_those_that_do_not_stay_out() -> None:
+    """Promise: computed relations below the level open the report; what did not hold is a finding at most."""
+    plain = tuple(c.model_copy(update={"role": "finding"}) for c in packages.analysis().claims)
+    (tested,) = [c for c in plain if c.kind == "number" and c.p_adjusted is not None]
+    weak = tested.model_copy(update={"id": "n_weak", "p_adjusted": 0.4, "relevance": 1.0, "statement": "Nothing much."})
+    summary = fused(packages.research(), packages.analysis(claims=(*plain, weak))).summary
+    assert tested.id == summary[0].claims[0]
+    assert all("n_weak" not in finding.claims for finding in summary)
+
+
 def test_a_direct_question_gets_a_direct_answer() -> None:
     """Promise: a question for one figure is answered by the sentence that covers it, and its older value."""
     facts = packages.facts(question="What is the mean body mass of the penguins?")

@@ -20,6 +20,7 @@ from kimera.missions.contracts import Conflict, Finding, MissionOutcomePackage, 
 from kimera.missions.fusion import export_zip, fuse, render
 from kimera.missions.fusion.report import Format
 from kimera.missions.fusion.report._drawing import safe_svg
+from kimera.missions.fusion.report._markdown import escape
 from kimera.storage import Blobs, sha256_hex
 
 HOSTILE = (
@@ -359,3 +360,20 @@ def test_findings_are_claims(outcome: MissionOutcomePackage) -> None:
         leading = claims[finding.claims[0]]
         assert isinstance(leading, TextClaim | NumberClaim)
         assert leading.statement in finding.text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("body_mass_g", "body_mass_g"),
+        ("_so_ *so*", "\\_so\\_ \\*so\\*"),
+        ("p < 0.001 & n > 3", "p < 0.001 & n > 3"),
+        ("<b>&amp;", "\\<b>\\&amp;"),
+        ("> quoted", "\\> quoted"),
+        ("-0.54", "-0.54"),
+        ("- item", "\\- item"),
+    ],
+)
+def test_only_what_markdown_would_read_is_escaped(text: str, shown: str) -> None:
+    """Promise: words and comparisons stay as they are, what would become markup gets a backslash."""
+    assert shown == escape(text)

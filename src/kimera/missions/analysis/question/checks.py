@@ -13,7 +13,7 @@ from kimera.missions.analysis.question.words import split_name, stem, words
 __all__ = ["refuse_unclear", "unread_demand"]
 
 _UNSUPPORTED = re.compile(
-    r"\b(?:rolling|moving average|resampl\w*|interpolat\w*|pivot\w*|cluster\w*|k-?means|pca|principal "
+    r"\b(?:rolling|moving average|resampl\w*|(?<!linear )interpolat\w*|pivot\w*|cluster\w*|k-?means|pca|principal "
     r"component|one-?hot|bootstrap\w*|"
     r"seasonal decompos\w*|decompos\w*|cumulative (?:sum|distribution)|cumsum|lagg?(?:ed)?\b|percent(?:age)? "
     r"change|pct_change|growth "
@@ -63,6 +63,14 @@ def _unnamed(sentence: str, context: Context) -> str:
     return sentence
 
 
+def _unnumbered(sentence: str, context: Context) -> str:
+    """Return a sentence without the columns whose headers hold numbers (``pop 2010``)."""
+    for mention in reversed(context.mentions(sentence)):
+        if re.search(r"\d", mention.column):
+            sentence = sentence[: mention.start] + "~" + sentence[mention.end :]
+    return sentence
+
+
 _DEMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"\b(?:fill\w*|imput(?:e|ing|ed)|replac(?:e|ing))\b.{0,40}\b(?:missing|null|nan)\b|\bimput(?:e|ing)\b", ("fill",)),
     (r"\b(?:remov|drop|delet|eliminat)\w*\b.{0,20}\bduplicat", ("drop_duplicates",)),
@@ -70,7 +78,7 @@ _DEMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"\b(?:replac|cap|clip|winsor)\w*\b.{0,40}\boutliers?\b|\boutliers?\b.{0,30}\b(?:replac|capp|clipp)\w*", ()),
     (r"\b(?:label|ordinal|categorical)[- ]encod|\bencod(?:e|ing)\b", ("encode",)),
     (
-        r"\b(?:min-?max|z-?score) (?:normali[sz]|scal)|\bnormali[sz](?:e|ing) the|\bstandardi[sz](?:e|ing) the",
+        r"\b(?:min-?max|z-?score) (?:normali[sz]|scal)|\b(?:normali[sz]|standardi[sz])(?:e|ing) (?:the|it|them)",
         ("transform",),
     ),
     (r"\b(?:log|logarithm\w*)[- ]transform|\bappl\w+ (?:a|the) (?:natural )?log", ("transform",)),
@@ -116,11 +124,27 @@ def _unread_comparison(sentence: str, context: Context, measures: list[Measure])
     if _THRESHOLDS.search(sentence) or re.match(r"\W*if\b", sentence, re.IGNORECASE):
         return None
     used = _numbers_used(context, measures)
+    year = next(
+        (y for y in _YEAR.findall(_unnumbered(sentence, context)) if _dated(context) and float(y) not in used), None
+    )
+    if year is not None:
+        return f"what the year {year} chooses was not understood"
     items = items_of(sentence, context.table)
     for before, item in pairwise(items):
         if before.kind == "op" and item.kind == "num" and float(item.value) not in used and before.text != "=":
             return f"the comparison “{before.text} {item.text}” was not understood"
     return None
+
+
+_YEAR = re.compile(
+    r"(?<![\w.,/-])(?:in|of|for|during|after|before|since|until|beyond|from|years?)\s+((?:1[89]|20)\d\d)(?![\w.,/-]\d)",
+    re.IGNORECASE,
+)
+
+
+def _dated(context: Context) -> bool:
+    """Say whether the rows of the table have a year a question may choose by."""
+    return any(c.role == "date" or "year" in split_name(c.name) for c in context.table.columns)
 
 
 def _numbers_used(context: Context, measures: list[Measure]) -> set[float]:
@@ -143,7 +167,7 @@ def _unlinked_quote(sentence: str, context: Context) -> str | None:
     for match in _QUOTE.finditer(sentence):
         quoted = next(g for g in match.groups() if g).strip(" .,")
         around = sentence[max(0, match.start() - 12) : match.start()] + "~" + sentence[match.end() : match.end() + 12]
-        if not re.search(r"\b(?:column|feature|variable|field)s?\b", around, re.IGNORECASE):
+        if not re.search(r"\b(?:column|feature|variable|field)s?\b|~\S?\s+categor(?:y|ies)\b", around, re.IGNORECASE):
             continue
         if re.search(r"[()]|\w\.\w", quoted):
             continue  # the name of a function or method
@@ -151,13 +175,18 @@ def _unlinked_quote(sentence: str, context: Context) -> str | None:
         if (
             not quoted
             or context.mentions(quoted)
-            or stems <= known
-            or _is_value(quoted, context)
+            or (stems <= known and not _called_column(around))
+            or (_is_value(quoted, context) and not _called_column(around))
             or quoted in context.derived
         ):
             continue
         return f"“{quoted}” is no column and no value of the table"
     return None
+
+
+def _called_column(around: str) -> bool:
+    """Say whether the quoted words are said to be a column, so that being a value of one is not enough."""
+    return re.search(r"~\S?\s+column\b(?!s)|\bcolumn\s+\S?~", around, re.IGNORECASE) is not None
 
 
 def _is_value(text: str, context: Context) -> bool:
@@ -175,7 +204,9 @@ def _is_value(text: str, context: Context) -> bool:
 def _unread_filter(sentence: str, context: Context, measures: list[Measure]) -> str | None:
     """A sentence that keeps or leaves out rows must have given a condition, unless it speaks of missing values."""
     if not _ONLY.search(sentence) or re.search(
-        r"\bmissing|\bnull|\bnan\b|\boutlier|\bnumeric|\bnon-null|\bcolumns?\b|\bempty\b", sentence, re.IGNORECASE
+        r"\bmissing|\bnull|\bnan\b|\bunknown|\bunavailable|\bblank|\bvalid\b|\boutlier|\bnumeric|\bnon-null|\bcolumns?\b|\bempty\b",
+        sentence,
+        re.IGNORECASE,
     ):
         return None
     conditions = [*context.filters, *(c for group in context.compared.values() for g in group for c in g)]

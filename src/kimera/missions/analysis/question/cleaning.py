@@ -23,8 +23,12 @@ def read_cleaning(sentence: str, table: TableView) -> list[Step]:
     steps: list[Step] = []
     if re.match(r"\W*(?:if|when|assum)", sentence, re.IGNORECASE):
         return steps
+    before: list[Mention] = []
     for clause in _CLAUSE.split(sentence):
         mentions = [m for m in find_columns(clause, table) if not m.entity]
+        if not mentions and re.search(r"\b(?:it|them)\b", clause, re.IGNORECASE):
+            mentions = before
+        before = mentions or before
         for reader in (_duplicates, _fills, _drops, _outliers, _encodes, _scales, _logs):
             steps += reader(clause, mentions, table)
     return steps
@@ -106,6 +110,10 @@ def _drops(text: str, mentions: list[Mention], table: TableView) -> list[Step]:
     if re.search(r"\bcolumns? (?:with|that|having|where)\b", text, re.IGNORECASE):
         return []
     columns = tuple(dict.fromkeys(m.column for m in mentions))
+    if not columns and re.search(
+        r"\b(?:these|those|this|both|either|the two|relevant|respective|selected)\b", text, re.IGNORECASE
+    ):
+        return []  # the columns that are measured: rows without a value never count there
     return [Step(kind="drop_missing", columns=columns)]
 
 

@@ -15,7 +15,11 @@ from kimera.missions.analysis.question.words import number_of, stem
 __all__ = ["Found", "find_conditions"]
 
 _SUFFIX: tuple[tuple[str, Comparator], ...] = (
-    (r"\s*(?:years(?: old)?|%|percent)?\s*(?:or|and) (?:more|above|older|higher|greater|over|later|up)\b|\s*\+", ">="),
+    (
+        r"\s*(?:years(?: old)?|%|percent)?\s*(?:or|and) (?:more|above|older|higher|greater|over|later|up|"
+        r"beyond|after|onwards?)\b|\s*\+|\s*onwards?\b",
+        ">=",
+    ),
     (r"\s*(?:years(?: old)?|%|percent)?\s*(?:or|and) (?:less|below|younger|lower|fewer|under|earlier)\b", "<="),
 )
 _FILLER = frozenset(
@@ -47,6 +51,9 @@ _FILLER = frozenset(
         "score",
         "level",
         "rating",
+        "rate",
+        "percentage",
+        "index",
         "year",
         "age",
         "amount",
@@ -189,8 +196,13 @@ def _inherited(text: str, items: Sequence[Item], table: TableView) -> Iterator[F
 
 
 def _counted(text: str, items: Sequence[Item], table: TableView) -> Iterator[Found]:
-    """``at least 100 reviews``: comparison, number, column."""
+    """``at least 100 reviews``: comparison, number, column; ``have 8 cylinders`` says equal."""
     for k, item in enumerate(items):
+        if item.text in {"have", "has", "having", "with", "had"} and k + 2 < len(items) and items[k + 1].kind == "num":
+            whole = table.column(items[k + 2].column) if items[k + 2].kind == "col" else None
+            if whole is not None and str(_number(items[k + 1].value)) in {v.removesuffix(".0") for v in whole.values}:
+                exact = Condition(column=whole.name, op="=", value=_number(items[k + 1].value))
+                yield Found(exact, item.start, items[k + 2].end)
         if item.kind != "op" or k + 2 >= len(items) or items[k + 1].kind != "num":
             continue
         rest = [i for i in items[k + 2 : k + 4] if i.kind != "word" or i.text not in _FILLER]
@@ -307,6 +319,8 @@ def _chooses(text: str, item: Item, column: ColumnView) -> bool:
         return True
     if counted and re.search(r"\b(?:are|is|were|was)\s+(?:not\s+)?$", before, re.IGNORECASE):
         return re.match(r"\s*(?:[?.,]|and\b|$)", after) is not None
+    if counted and re.search(r"\b(?:have|has|had|with)\s+(?:an?\s+|the\s+)?$", before, re.IGNORECASE):
+        return True
     plural = item.text.endswith("s") and not column.name.lower().endswith("s")
     return plural and not re.match(r"\W*(?:column|feature)", after)
 
@@ -333,10 +347,16 @@ def _years(text: str, items: Sequence[Item], table: TableView) -> Iterator[Found
         if item.kind != "num" or not re.fullmatch(r"(?:1[89]|20)\d\d", item.text) or not k:
             continue
         before = items[k - 1]
+        if before.kind == "col" and before.column == column.name and k > 1:
+            before = items[k - 2] if items[k - 2].text != "the" else items[max(0, k - 3)]
+            before = before if before.kind == "op" else Item("word", before.start, before.end, "year")
         if before.kind == "word" and before.text in {"year", "years"} and k > 1:
             before = items[k - 2] if items[k - 2].kind != "word" or items[k - 2].text != "the" else items[max(0, k - 3)]
         found = Condition(column=column.name, op="=", value=int(item.text), part=part)
-        if before.kind == "op":
+        wider, end = _with_suffix(text, item, "=")
+        if wider != "=":
+            yield Found(found.model_copy(update={"op": wider}), before.start, end)
+        elif before.kind == "op":
             yield Found(found.model_copy(update={"op": before.op}), before.start, item.end)
         elif before.text in {"in", "for", "during", "of", "from", "year", "is"} or items[k - 1].text == "year":
             ranged = [i.text for i in items[k + 1 : k + 3]]

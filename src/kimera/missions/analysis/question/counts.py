@@ -121,12 +121,27 @@ def _rows_not_kinds(context: Context) -> None:
                 raise Unanswerable(f"whether rows or different values of {column.name} are counted is not said")
 
 
+def _different(slot: Slot, context: Context) -> str | None:
+    """Return the column of ``how many different provinces`` when the slot speaks of it or of nothing else."""
+    for sentence, end in context.with_words(
+        r"\b(?:how many|number of|count (?:of )?(?:the )?|count)\s+(?:the\s+)?(?:distinct|unique|different)\s+"
+    ):
+        for mention in find_columns(sentence, context.table):
+            named = context.slot_columns(slot)
+            if 0 <= mention.start - end <= 4 and (mention.column in named or len(context.asked.slots) <= 1):
+                return mention.column
+    return None
+
+
 def read_count(kind: str, slot: Slot, context: Context) -> Measure:
     """Return the count a slot asks for; raises `Unanswerable` when the rows or the column stay open."""
     if kind in {"most_missing", "duplicates"}:
         # duplicates are counted before they are removed
         return Measure(kind=kind, stage=0 if kind == "duplicates" else -1)
     if kind == "rows":
+        different = _different(slot, context)
+        if different is not None:
+            return Measure(kind="unique", columns=(different,))
         _all_read(slot, context)
         if context.groups and not slot_conditions(slot, context) and not context.asked.lead and context.asked.slots:
             raise Unanswerable("which group is to be counted was not recognised")

@@ -55,10 +55,13 @@ _PARTS = (
 def new_name(sentence: str, table: TableView) -> str | None:
     """Return the name a sentence gives to a new column, or None."""
     match = _NAMED.search(sentence)
+    labels = [r.label for r in read_ranges(sentence)]
     if match:
         return (match[1] or match[2]).strip()
     for pattern in (_QUOTED, _BARE):
         for found in pattern.finditer(sentence):
+            if any(found[1] == label for label in labels):
+                continue
             if table.column(found[1]) is None and not any(c.name.lower() == found[1].lower() for c in table.columns):
                 return found[1].strip()
     return None
@@ -247,6 +250,7 @@ def _date_part(text: str, name: str, mentions: list[Mention], table: TableView) 
 
 
 _LABEL = r"[\"'“]?(?P<label>[A-Za-z][\w &/-]{0,30}?)[\"'”]?"
+_NOUN = r"(?:[A-Za-z_]+ (?:of )?)??"
 _SPAN = (
     rf"(?P<low>{NUMBER})\s*(?P<lop><=?)\s*[A-Za-z_ ]+?\s*(?P<hop><=?)\s*(?P<high>{NUMBER})",
     rf"[A-Za-z_ ]*?(?P<op><=|>=|<|>|≤|≥|under|"
@@ -261,9 +265,10 @@ _SPAN = (
     rf"equal to|greater than|"
     rf"more than|at "
     rf"least)\s*\$?(?P<edge>{NUMBER})",
-    rf"(?:between\s+|from\s+)?(?P<from>{NUMBER}(?::\d\d)?)\s*(?:-|–|to|and)\s*(?P<to>{NUMBER}(?::\d\d)?)",
-    rf"(?P<open>{NUMBER})\s*(?:years\s*)?(?:\+|(?:and|or) (?:above|older|over|more|higher|up))",
-    rf"(?P<shut>{NUMBER})\s*(?:years\s*)?(?:(?:and|or) (?:below|younger|under|less|lower))",
+    rf"{_NOUN}(?:between\s+|from\s+)?(?P<from>{NUMBER}(?::\d\d)?)\s*(?:-|–|to|and)\s*"
+    rf"(?P<to>{NUMBER}(?::\d\d)?)",
+    rf"{_NOUN}(?P<open>{NUMBER})\s*(?:years\s*)?(?:old\s*)?(?:\+|(?:and|or) (?:above|older|over|more|higher|up))",
+    rf"{_NOUN}(?P<shut>{NUMBER})\s*(?:years\s*)?(?:old\s*)?(?:(?:and|or) (?:below|younger|under|less|lower))",
 )
 
 

@@ -10,6 +10,7 @@ from kimera.missions.analysis.plan import Measure
 from kimera.missions.analysis.question.context import Context, Unanswerable
 from kimera.missions.analysis.question.linking import find_columns
 from kimera.missions.analysis.question.slots import Slot
+from kimera.missions.analysis.question.words import split_name
 
 __all__ = ["read_extreme", "strongest"]
 
@@ -53,6 +54,8 @@ def _extreme_in(sentence: str, slot: Slot, context: Context) -> Measure | None:
         earlier = context.sentences[: context.sentences.index(sentence)][-1:]
         values = [c for s in earlier for c in context.numeric(s) if c not in {*context.set_apart(), by}][:1]
         rest = " ".join(earlier)
+    if not values and edge[0].lower() in {"oldest", "youngest"}:
+        values = [c.name for c in context.table.columns if c.numeric and "age" in split_name(c.name)][:1]
     if by is None:
         return None
     counting = re.match(r"\s*(?:number of|frequent|common|count of)", rest, re.IGNORECASE)
@@ -60,7 +63,8 @@ def _extreme_in(sentence: str, slot: Slot, context: Context) -> Measure | None:
         return Measure(kind="extreme_group", columns=(), by=by, options={"statistic": "count"})
     if not values or values[0] == by:
         return None
-    return _compared_by(by, values[0], f"{edge[0]} {rest}", context)
+    ahead = not any(m.column == values[0] and m.start >= edge.end() for m in find_columns(sentence, context.table))
+    return _compared_by(by, values[0], sentence if ahead else f"{edge[0]} {rest}", context)
 
 
 def _parties(sentence: str, edge: re.Match[str], slot: Slot, context: Context) -> tuple[str | None, list[str]]:
@@ -123,11 +127,28 @@ def strongest(want: str, context: Context) -> Measure:
     signed = context.says(r"strongest (?:positive|negative)")
     for sentence, _ in context.with_words(r"\bcorrelat"):
         columns = context.numeric(sentence)
+        target = _target(sentence, columns, context)
+        if target is not None:
+            rest = tuple(c for c in columns if c != target)
+            return Measure(kind="strongest", columns=(target, *rest), options={"want": want, "signed": signed})
         if len(columns) == 1 and _EVERY.search(sentence):
             return Measure(kind="strongest", columns=(columns[0],), options={"want": want, "signed": signed})
         if len(columns) > 2:
             return Measure(kind="strongest_pair", columns=tuple(columns), options={"want": want, "signed": signed})
     raise Unanswerable("the columns to compare by correlation were not recognised")
+
+
+def _target(sentence: str, columns: list[str], context: Context) -> str | None:
+    """Return D of ``which of A, B and C correlates most with D``."""
+    edge = re.search(r"\bcorrelat\w*\b[^.]*?\b(?:with|to)\s+", sentence, re.IGNORECASE)
+    if (
+        edge is None
+        or len(columns) < 3
+        or not re.search(r"\bwhich\b|\bmost\b|\bstrongest\b|\bhighest\b", sentence, re.IGNORECASE)
+    ):
+        return None
+    after = [m.column for m in context.mentions(sentence) if m.start >= edge.end() - 1 and m.column in columns]
+    return after[0] if len(set(after)) == 1 else None
 
 
 _EVERY = re.compile(

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kimera.missions.analysis.plan import Comparator, Scalar
-from kimera.missions.analysis.question.linking import Mention, find_columns
+from kimera.missions.analysis.question.linking import MEASURE_WORDS, Mention, find_columns
 from kimera.missions.analysis.question.tables import TableView
-from kimera.missions.analysis.question.words import NUMBER, number_of, split_name, stem
+from kimera.missions.analysis.question.words import NUMBER, STOP, number_of, split_name, stem
 
 __all__ = ["Item", "items_of"]
 
@@ -43,6 +43,7 @@ _COMPARE: tuple[tuple[str, str, Comparator], ...] = (
         r"longer) "
         r"than|"
         r"above|over|"
+        r"beyond|"
         r"exceeds?|"
         r"exceeding|"
         r"exceeded|after",
@@ -186,13 +187,13 @@ def _value_places(text: str, value: str, many: bool, beside: set[int]) -> Iterat
         return
     if bare.lower() not in text.lower():
         return
-    weak = bare.lower() in _WEAK_VALUES or len(bare) < 3
+    weak = bare.lower() in _WEAK_VALUES or len(bare) < 3 or stem(bare) in MEASURE_WORDS
     plural = r"(?:'?s)?" if len(bare) > 3 and not weak else ""
     for match in re.finditer(rf"(?<![\w]){re.escape(bare)}{plural}(?![\w])", text, re.IGNORECASE):
         quoted = text[max(0, match.start() - 1) : match.start()] in set("\"'“`") and text[
             match.end() : match.end() + 1
         ] in set("\"'”`,")
-        if bare.isupper() and len(bare) <= 5 and match[0] != bare:
+        if bare.isupper() and (len(bare) <= 3 or bare.lower() in STOP) and match[0] != bare:
             continue  # CAN is a code, can is a word
         bracketed = (
             text[max(0, match.start() - 1) : match.start()] == "(" and text[match.end() : match.end() + 1] == ")"

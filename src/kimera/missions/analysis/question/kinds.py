@@ -10,7 +10,8 @@ from kimera.missions.analysis.question.slots import Slot
 __all__ = ["NORMALITY", "TWO_GROUPS", "kind_of", "spread_rule", "test_of"]
 
 _KINDS: tuple[tuple[str, str], ...] = (
-    ("p", r"\bp ?-?val(?:ue)?s?\b|\bpval(?:ue)?\b|\bsignificance level\b"),
+    ("cv", r"\bcv\b|\bcoefficient (?:of )?variation\b"),
+    ("p", r"\bp ?-?val(?:ue)?s?\b|\w p$|\bpval(?:ue)?\b|\bsignificance level\b"),
     ("bound", r"\b(?:lower|upper) (?:bound|limit|fence|whisker)\b"),
     ("r2", r"\br ?-?squared?\b|\br ?2\b|\bcoefficient(?: of)? determination\b|\br2 ?score\b"),
     ("rmse", r"\brmse\b|\broot mean squared?\b"),
@@ -19,8 +20,10 @@ _KINDS: tuple[tuple[str, str], ...] = (
     ("accuracy", r"\baccuracy\b|\bmodel score\b"),
     (
         "statistic",
-        r"\bstatistics?\b|\b[tfuz] ?(?:value|stat|score)\b|\bchi ?-?(?:square|2)(?: value)?\b|\btest value\b|\bks\b",
+        r"\bstatistics?\b|\b[tfuz] ?(?:value|stat|score)\b|\bstat\b|\b[fhuw]$|"
+        r"\bchi ?-?(?:square|2)(?: value)?\b|\btest value\b|\bks\b",
     ),
+    ("mean", r"^(?:mean|average|avg)\b.*\b(?:not ?)?(?:null|missing|nan)$"),
     ("missing", r"\b(?:missing|null|nan|na|nulls)\b"),
     ("duplicates", r"\bduplicates?\b|\bduplicated\b"),
     ("outliers", r"\boutliers?\b|\banomal\w+\b"),
@@ -38,7 +41,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
     ),
     ("median", r"\bmedian\b"),
     ("mode", r"\bmode\b|\bmost (?:common|frequent)\b"),
-    ("quantile", r"\b(?:q[123]|quartile|percentile|quantile|\d+th percentile)\b"),
+    ("quantile", r"\b(?:q ?[123]|p ?\d\d|quartile|percentile|quantile|\d+th percentile)\b"),
     ("iqr", r"\biqr\b|\binterquartile\b"),
     ("share", r"\bpercent(?:age)?\b|\bproportion\b|\bshare\b|\bfraction\b|\bpct\b"),
     ("first", r"\bfirst (?:entry|value|row|element)\b"),

@@ -65,7 +65,7 @@ def _stated(options: list[str], slot: Slot, context: Context) -> tuple[Rule, ...
 
 
 def _sign(option: str) -> int | None:
-    lower = option.lower()
+    lower = re.sub("_", " ", option.lower())
     if re.search(r"\bno\b|\bnot\b|\bnone\b", lower):
         return None
     if re.search(r"\bpositiv|\bright", lower):

@@ -150,6 +150,14 @@ MEASURE_WORDS = frozenset(
 )
 
 
+# a column may be called like an order; unquoted the word is the order
+_COMMANDS = frozenset(
+    ["drop", "use", "round", "report", "calculate", "find", "filter", "group", "test", "result", "split"]
+)
+# ``the number of outliers`` names no column called Count
+_COUNTING = frozenset(stem(w) for w in ["number", "count", "total", "amount", "value", "size"])
+
+
 @dataclass(frozen=True)
 class Mention:
     """Words ``text[start:end]`` that name a column; ``score`` 1 is certain, ``entity`` only says what rows are."""
@@ -339,7 +347,7 @@ def _spoken(text: str, tokens: list[Word], table: TableView) -> list[Mention]:
                 continue
             span = tokens[first : last + 1]
             mention = _best([w.text.lower() for w in span], table)
-            if mention and not (mention[1] < 0.98 and all(w.stem in MEASURE_WORDS for w in span)):
+            if mention and not (mention[1] < 0.98 and all(w.stem in MEASURE_WORDS | _COUNTING for w in span)):
                 column, score, entity = mention
                 found.append(Mention(column, word.start, tokens[last].end, score, entity=entity))
     return found
@@ -367,19 +375,27 @@ def _whole(text: str, mention: Mention) -> bool:
     return not re.search(r"[A-Za-z0-9_]", around)
 
 
+def _ordered(text: str, mention: Mention) -> bool:
+    """Say whether an unquoted word is an order (``drop rows``), though a column is called so too."""
+    plain = not mention.quoted and text[mention.start : mention.end].lower() in _COMMANDS
+    return plain and not re.match(r"\W*(?:column|feature)", text[mention.end :])
+
+
 def _spelled_out(text: str, mention: Mention, others: Sequence[Mention]) -> bool:
     """Say whether the mention only introduces a header in brackets, as in ``ticket class (Pclass)``."""
     for other in others:
         if other.start > mention.end and other.score >= 1.0 and text[other.start - 1] == "(":
             between = text[mention.end : other.start - 1]
-            if len(between.split()) <= 2 and not re.search(r"\band\b|[,.()]", between):
+            closed = re.match(r"[\"'`]?(?: column)?\s*\)", text[other.end :])
+            if closed and len(between.split()) <= 2 and not re.search(r"\band\b|[,.()]", between):
                 return True
     return False
 
 
 def find_columns(text: str, table: TableView) -> list[Mention]:
     """Return the column mentions of ``text`` in order, not overlapping, the best reading of each place."""
-    found = [m for m in _exact(text, table) + _spoken(text, words(text), table) if _whole(text, m)]
+    found = _exact(text, table) + _spoken(text, words(text), table)
+    found = [m for m in found if _whole(text, m) and not _ordered(text, m)]
     found.sort(key=lambda m: (-(m.score + 0.12 * (m.end - m.start > 12) + 0.004 * (m.end - m.start)), m.start))
     chosen: list[Mention] = []
     for mention in found:

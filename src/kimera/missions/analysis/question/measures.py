@@ -38,6 +38,7 @@ ONE_COLUMN = frozenset(
         "kurtosis",
         "first",
         "within_sd",
+        "cv",
     ]
 )
 
@@ -57,7 +58,7 @@ def read_measure(slot: Slot, context: Context, part: int = 0, each: str | None =
     base = context.filters if made.kind not in {"most_missing"} else ()
     stage = (
         0
-        if re.search(r"\bbefore\b|\boriginal\b|\bprior\b", " ".join(slot.tokens))
+        if re.search(r"\bbefore\b|\boriginal\b|\bprior\b|\bpre\b", " ".join(slot.tokens))
         else made.stage
         if made.stage >= 0
         else len(context.steps)
@@ -113,6 +114,8 @@ def _spoken_kind(slot: Slot, context: Context, some_rows: bool) -> str | None:
     """
     linked = {w for c in context.slot_columns(slot) for w in split_name(c)}
     left = [w for w in slot.tokens if stem(w) not in _OPEN_NAMES and not any(alike(w, part) for part in linked)]
+    if _how_many(slot, context, some_rows):
+        return "rows"
     if left and not some_rows:
         return None
     named = [
@@ -124,6 +127,15 @@ def _spoken_kind(slot: Slot, context: Context, some_rows: bool) -> str | None:
     if some_rows and counted and not named:
         return "rows"
     return named[0] if len(named) == 1 else None
+
+
+def _how_many(slot: Slot, context: Context, some_rows: bool) -> bool:
+    """Say whether a slot that names no statistic is the number of the chosen rows that the question counts."""
+    if not context.says(r"\bhow many\b|\bcount the\b|\b(?:the|total) number of\b") or not re.search(
+        r"\binteger|\bwhole number|\bcount\b|\bnumber of\b|\bnumber$|^n$", slot.about, re.IGNORECASE
+    ):
+        return False
+    return some_rows or bool(context.filters)
 
 
 _COUNTS = frozenset(
@@ -172,7 +184,7 @@ def _statistic(kind: str, slot: Slot, context: Context, part: int) -> Measure:
         if not context.column(column).binary:
             raise Unanswerable("what the rate is of was not recognised")
         kind = "mean"  # the rate of a yes/no column is its mean
-    options = {"ddof": spread_rule(context, slot.about)} if kind in {"std", "variance"} else {}
+    options = {"ddof": spread_rule(context, slot.about)} if kind in {"std", "variance", "cv"} else {}
     if kind in {"skewness", "kurtosis"}:
         options["ddof"] = 0 if context.says(r"\bscipy\b") else 1
     if kind == "quantile":
@@ -190,6 +202,12 @@ _HARMLESS = frozenset(
         "new",
         "after",
         "before",
+        "pre",
+        "post",
+        "null",
+        "missing",
+        "nan",
+        "notnull",
         "final",
         "column",
         "feature",
@@ -210,6 +228,11 @@ _HARMLESS = frozenset(
         "stdev",
         "stddev",
         "coefficient",
+        "cv",
+        "variation",
+        "kurt",
+        "skew",
+        "stat",
         "normalized",
         "normalised",
         "scaled",
@@ -241,6 +264,7 @@ _HARMLESS = frozenset(
         "third",
         "log",
         "avg",
+        "q",
         "q1",
         "q2",
         "q3",
@@ -305,6 +329,9 @@ def _quantile(slot: Slot) -> int:
     match = re.search(r"\bq ?([123])\b", text)
     if match:
         return 25 * int(match[1])
+    match = re.search(r"\bp ?(\d\d)\b", text)
+    if match:
+        return int(match[1])
     match = re.search(r"(\d+)(?:st|nd|rd|th)? ?(?:percentile|quantile)|percentile ?(\d+)", text)
     if match:
         return int(match[1] or match[2])

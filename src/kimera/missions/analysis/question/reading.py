@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kimera.missions.analysis.plan import Output, Plan, Refusal
+from kimera.missions.analysis.plan import Measure, Output, Plan, Refusal
 from kimera.missions.analysis.question.checks import refuse_unclear
-from kimera.missions.analysis.question.conditions import find_conditions
+from kimera.missions.analysis.question.choice import choose_table, refuse_unused
 from kimera.missions.analysis.question.context import Context, Unanswerable
+from kimera.missions.analysis.question.dimensions import read_top, spell_out
 from kimera.missions.analysis.question.implied import implied_slots, one_per_group
 from kimera.missions.analysis.question.kinds import kind_of
 from kimera.missions.analysis.question.labels import read_label
-from kimera.missions.analysis.question.linking import find_columns
 from kimera.missions.analysis.question.measures import read_measure
 from kimera.missions.analysis.question.slots import Asked, Slot, read_format
 from kimera.missions.analysis.question.steps import read_steps
@@ -25,7 +25,47 @@ __all__ = ["read_question"]
 def read_question(text: str, tables: Sequence[TableView]) -> Plan | None:
     """Return the plan for a question with answer slots or a plain direct question; None when it asks nothing direct."""
     asked = read_format(text)
-    table = choose_table(asked, tables)
+    if not asked.slots:
+        return _read_plain(text, tables)
+    return _read(asked, choose_table(asked.body, tables, named=True))
+
+
+def _read_plain(text: str, tables: Sequence[TableView]) -> Plan | None:
+    """Read a question as people ask it; what it names must be used, or it is refused."""
+    spelled = spell_out(text, tables)
+    top = read_top(spelled)
+    asked = read_format(top[0] if top else spelled)
+    plan = _read(asked, choose_table(asked.body, tables, named=False))
+    if plan is None:
+        return None
+    plan = _keep_top(plan, top[1], top[2]) if top else _with_values(plan)
+    return refuse_unused(plan, asked.body, tables)
+
+
+def _with_values(plan: Plan) -> Plan:
+    """Ask, beside which group is highest, for its value."""
+    outputs = list(plan.outputs)
+    for output in plan.outputs:
+        edge = output.measures[0] if len(output.measures) == 1 else None
+        if edge is not None and edge.kind == "extreme_group" and edge.columns:
+            value = edge.model_copy(update={"kind": "extreme_value"})
+            outputs.append(output.model_copy(update={"measures": (value,)}))
+    return plan.model_copy(update={"outputs": tuple(outputs)})
+
+
+def _keep_top(plan: Plan, most: int, low: bool) -> Plan:
+    """Mark a plan for values per group so that only so many of them are answers."""
+    outputs = []
+    for output in plan.outputs:
+        if output.each is None:
+            reason = "which groups are to be ranked was not understood"
+            return plan.model_copy(update={"outputs": (), "refused": (Refusal(slot=None, reason=reason),)})
+        marked = [m.model_copy(update={"options": {**m.options, "top": most, "low": low}}) for m in output.measures]
+        outputs.append(output.model_copy(update={"measures": tuple(marked)}))
+    return plan.model_copy(update={"outputs": tuple(outputs)})
+
+
+def _read(asked: Asked, table: TableView | None) -> Plan | None:
     if table is None:
         return None
     context = Context(asked=asked, sentences=sentences(asked.body), table=table)
@@ -61,33 +101,64 @@ def _with_companions(outputs: list[Output]) -> list[Output]:
     return made
 
 
-def choose_table(asked: Asked, tables: Sequence[TableView]) -> TableView | None:
-    """Return the table that takes up most of the question: its columns and its values; the larger of equals."""
-    ranked = sorted(tables, key=lambda table: (-_taken_up(asked.body, table), -table.rows))
-    return ranked[0] if ranked else None
-
-
-def _taken_up(body: str, table: TableView) -> float:
-    best: dict[str, float] = {}
-    for mention in find_columns(body, table):
-        best[mention.column] = max(mention.score, best.get(mention.column, 0.0))
-    conditions = {f.condition.text() for sentence in sentences(body) for f in find_conditions(sentence, table)}
-    return sum(best.values()) + len(conditions)
-
-
 def read_output(slot: Slot, context: Context, each: str | None) -> Output | Refusal:
     """Read one slot; a slot that is not fully understood is refused with its reason."""
     try:
-        if slot.options and not _free(slot):
+        if slot.options and not _free(slot) and not _is_p(slot):
             rules = read_label(slot, context)
             return Output(slot=slot.name, rules=rules, each=each)
         measures = tuple(read_measure(slot, context, part, each) for part in range(len(_parts(slot))))
     except Unanswerable as reason:
         return Refusal(slot=slot.name or None, reason=str(reason))
+    if wants_words(slot) and all(m.kind in _NUMBERS for m in measures):
+        return Refusal(slot=slot.name or None, reason="a name is asked for and only a number was understood")
+    if any(m.kind == "extreme_group" and _holds_words(m, context) for m in measures) and _wants_number(slot):
+        return Refusal(slot=slot.name or None, reason="a number is asked for and only a name was understood")
     decimals = tuple(d if d is not None else context.asked.decimals for d in slot.decimals)
     whole = {m.kind for m in measures} & {"extreme_group", "strongest", "strongest_pair", "most_missing", "duplicates"}
     each = None if whole else each
     return Output(slot=slot.name or None, measures=measures, decimals=decimals, percent=_percent(slot), each=each)
+
+
+_NUMBERS = frozenset(
+    re.findall(
+        r"\w+",
+        "mean median std variance sum min max range skewness kurtosis iqr quantile rows share missing missing_share "
+        "missing_rows unique duplicates outlier_count outlier_share r r_p within_sd groups_p groups_statistic",
+    )
+)
+
+
+def wants_words(slot: Slot) -> bool:
+    """Say whether the description of an answer speaks of a word or a name and of no number."""
+    words = re.search(
+        r"\bstrings?\b|\bnames? of\b|\b(?:column|field|feature|variable)[_ ]names?\b|\ba (?:word|label)\b",
+        slot.about,
+        re.IGNORECASE,
+    )
+    numbers = re.search(
+        r"\bnumber|\bnumeric|\bintegers?\b|\bfloat|\bdecimal|\bround|\bcount\b|\bvalues? of\b",
+        slot.about,
+        re.IGNORECASE,
+    )
+    return words is not None and numbers is None
+
+
+def _holds_words(measure: Measure, context: Context) -> bool:
+    column = context.table.column(measure.by or "")
+    return column is not None and column.role in {"text", "date"}
+
+
+def _wants_number(slot: Slot) -> bool:
+    """Say whether the description asks for a number and for no name."""
+    return bool(
+        re.search(r"\binteger|\bfloat\b|\bdecimal", slot.about, re.IGNORECASE)
+        and not re.search(r"\bstring|\bname\b|\bword\b|\btext\b", slot.about, re.IGNORECASE)
+    )
+
+
+def _is_p(slot: Slot) -> bool:
+    return re.search(r"\bp(?: ?values?)?$", " ".join(slot.tokens)) is not None
 
 
 def _free(slot: Slot) -> bool:

@@ -8,14 +8,18 @@ from kimera.missions.analysis.plan import Measure
 from kimera.missions.analysis.question.context import Context, Unanswerable
 from kimera.missions.analysis.question.extremes import strongest
 from kimera.missions.analysis.question.kinds import NORMALITY, TWO_GROUPS, test_of
+from kimera.missions.analysis.question.linking import alike, find_columns
 from kimera.missions.analysis.question.slots import Slot
 from kimera.missions.analysis.question.subjects import univariate
+from kimera.missions.analysis.question.subsets import slot_conditions
+from kimera.missions.analysis.question.words import split_name, stem
 
 __all__ = ["correlation", "pair_of", "read_test"]
 
 
 def correlation(slot: Slot, context: Context, kind: str) -> Measure:
     """Return a correlation of the two columns the slot or the question names."""
+    own_words = _unread_words(slot, context) if kind == "r" else []
     method = "spearman" if context.says(r"\bspearman") else "kendall" if context.says(r"\bkendall") else "pearson"
     try:
         columns = pair_of(slot, context)
@@ -23,7 +27,35 @@ def correlation(slot: Slot, context: Context, kind: str) -> Measure:
         if kind == "r" and context.says(r"\bstrongest|\bhighest correlation|\bmost correlated"):
             return strongest("r", context)
         raise
-    return Measure(kind=kind, columns=columns, options={"test": method})
+    left = [w for w in own_words if not any(alike(w, p) for c in columns for p in split_name(c))]
+    if left:
+        raise Unanswerable(f"what “{' '.join(left)}” in {slot.name} means was not understood")
+    return Measure(kind=kind, columns=tuple(sorted(columns)), options={"test": method})
+
+
+_RELATING = frozenset(
+    stem(w)
+    for w in re.findall(
+        r"\w+",
+        "correlation corr correlations coefficient coef pearson spearman kendall r rho tau value p result score "
+        "strength between and vs versus with of the to for in new feature column variable relationship after "
+        "before pre post cleaned cleaning filtered number absolute abs highest strongest most correlated original "
+        "analysis matrix test",
+    )
+)
+
+
+def _unread_words(slot: Slot, context: Context) -> list[str]:
+    """Return the words of a slot's name that name neither a column nor rows nor a relation."""
+    linked = [m.column for m in find_columns(" ".join(slot.tokens), context.table)]
+    if len(linked) != 1:
+        return []
+    rows = [*slot_conditions(slot, context), *context.filters]
+    known = {w for c in linked for w in split_name(c)}
+    known |= {w for c in rows for w in (*split_name(c.column), *re.findall(r"\w+", str(c.value).lower()))}
+    return [
+        w for w in slot.tokens if stem(w) not in _RELATING and not any(alike(w, k) for k in known) and not w.isdigit()
+    ]
 
 
 def pair_of(slot: Slot, context: Context) -> tuple[str, ...]:
@@ -32,6 +64,9 @@ def pair_of(slot: Slot, context: Context) -> tuple[str, ...]:
     own = [c for c in context.slot_columns(slot) if context.column(c).numeric and c not in aside]
     if len(own) == 2:
         return own[0], own[1]
+    exact = _written_pair(context)
+    if exact is not None and (not own or own[0] in exact):
+        return exact
     apart = context.set_apart()
     for sentence, _ in context.with_words(r"\bcorrelat\w*|\brelationship|\bassociat|\bpearson|\brelated"):
         start = re.search(r"\bbetween\b|\bof\b", sentence, re.IGNORECASE)
@@ -52,6 +87,18 @@ def pair_of(slot: Slot, context: Context) -> tuple[str, ...]:
             if len(columns) == 2 or start:
                 return columns[0], columns[1]
     raise Unanswerable("the two columns to relate were not both recognised")
+
+
+def _written_pair(context: Context) -> tuple[str, str] | None:
+    """Return the two columns a sentence writes out as their headers: surer than words that only sound like some."""
+    apart = {*context.set_apart(), *context.groups}
+    for sentence, _ in context.with_words(r"\bcorrelat\w*|\brelationship|\bpearson|\bspearman"):
+        written = [m for m in context.mentions(sentence) if m.quoted or m.score >= 1.2]
+        columns = [m.column for m in written if context.column(m.column).numeric and m.column not in apart]
+        if len(dict.fromkeys(columns)) == 2:
+            first, second = dict.fromkeys(columns)
+            return first, second
+    return None
 
 
 def read_test(kind: str, slot: Slot, context: Context) -> Measure:
@@ -94,7 +141,7 @@ def _difference(kind: str, test: str, slot: Slot, context: Context) -> Measure:
     """Return a test between groups: the compared values of a column, else all groups of a named column."""
     value = None
     by = next(iter(context.compared), None)
-    for sentence, _ in context.with_words(r"\bdifferen|\bt-?\s?test|\bcompare|\banova|\btest\b|\bdistribution"):
+    for sentence, _ in context.with_words(r"\bdiffer|\bt-?\s?test|\bcompare|\banova|\btest\b|\bdistribution"):
         columns = [
             c
             for c in context.numeric(sentence)

@@ -130,7 +130,11 @@ def _pieces(sentence: str, taken: frozenset[str]) -> list[str]:
     return [sentence[a:b] for a, b in zip(edges, [*edges[1:], len(sentence)], strict=True)]
 
 
-_SAYS = re.compile(r"\b(?:is|are|should|denotes?|represents?|can|could)\b", re.IGNORECASE)
+_SAYS = re.compile(
+    r"\b(?:is|are|should|denotes?|represents?|can|could|has|have|lies|rounded|decimals?|"
+    r"to (?:\d|one|two|three|four))\b",
+    re.IGNORECASE,
+)
 _NEXT_PART = re.compile(
     r"(?:;|,|\.|\band\b)\s*(?:and\s+|while\s+|whereas\s+)?(?:where\s+)?(?=[\"“']([\w -]+)[\"”'])", re.IGNORECASE
 )

@@ -241,7 +241,10 @@ def _sort_filters(found: list[Found], context: Context) -> None:
         if item.condition not in conditions:
             conditions.append(item.condition)
     filters: list[Condition] = []
-    for column, conditions in by_column.items():
+    for column, spoken in by_column.items():
+        # ``beyond 2000``, then ``2000 and beyond``: the wider reading is the more exact wording
+        wide = {(c.op, c.value, c.part) for c in spoken}
+        conditions = [c for c in spoken if (f"{c.op}=", c.value, c.part) not in wide]
         equal = [c for c in conditions if c.op in {"=", "!="}]
         if len(equal) >= 2 or _disjoint(conditions):
             context.compared[column] = _alternatives(conditions)

@@ -20,6 +20,7 @@ SPOKEN = {
     "range": r"\brange\b",
     "skewness": r"\bskew",
     "kurtosis": r"\bkurtosis",
+    "cv": r"\bvariation\b|\bcv\b",
     "mode": r"\bmode\b|\bmost (?:common|frequent)\b",
     "quantile": r"\bpercentile|\bquartile|\bquantile",
     "iqr": r"\bIQR\b|\binterquartile",
@@ -28,7 +29,7 @@ SPOKEN = {
     "within_sd": r"\bwithin\b",
     "normality": r"\bnormal|\bdistribution",
     "outliers": r"\boutlier",
-    "missing": r"\bmissing|\bnull|\bnan\b",
+    "missing": r"\bmissing|\bnull|\bnan\b|\bempty\b|\bblank\b|\babsent\b",
     "unique": r"\bunique|\bdistinct",
     "r": r"\bcorrelat\w*|" r"\brelationship|\bassociation",
 }
@@ -36,6 +37,9 @@ SPOKEN = {
 
 def univariate(kind: str, slot: Slot, context: Context, part: int = 0) -> str:
     """Return the one column of numbers a slot is about: its name, its description, then the question."""
+    written = {m.column for m in context.mentions(slot.about) if m.score >= 1.2 or m.quoted}
+    if len(written) == 1 and len(slot.parts) == 1 and usable(next(iter(written)), kind, context):
+        return next(iter(written))
     for phrase in (
         re.sub("_", " ", slot.parts[part]) if len(slot.parts) > 1 else "",
         " ".join(slot.tokens),

@@ -7,7 +7,7 @@ import re
 from kimera.missions.analysis.plan import Condition
 from kimera.missions.analysis.question.conditions import find_conditions
 from kimera.missions.analysis.question.context import Context
-from kimera.missions.analysis.question.linking import alike
+from kimera.missions.analysis.question.linking import alike, find_columns
 from kimera.missions.analysis.question.slots import Slot
 from kimera.missions.analysis.question.words import number_of, split_name, stem
 
@@ -27,11 +27,28 @@ def slot_conditions(slot: Slot, context: Context) -> list[Condition]:
             found += _numbered_value(name, column.name, column.values)
         elif column.role in {"text", "flag"} and 1 < len(column.values) <= 60:
             found += _named_value(name, column.name, column.values, column.name in {*context.groups, *context.compared})
+    if not found:
+        found = _absent(slot, context)
     if not found and len(context.compared) == 1:
         own = [f.condition for f in find_conditions(slot.about, context.table)]
         found = [c for c in own if c.column in context.compared][:1]
     known = {c.column for c in context.filters}
     return [c for c in found if c.column not in known or c not in context.filters]
+
+
+def _absent(slot: Slot, context: Context) -> list[Condition]:
+    """Read ``mean_age_cabin_null`` and ``..._not_null``: the rows where another column is (not) empty."""
+    name = " ".join(slot.tokens)
+    empty = re.search(
+        r"\b(not ?|non ?)?(?:null|missing|nan)\b(?! (?:count|values?|number|percent|ratio|share|total))", name
+    )
+    statistic = re.search(r"\b(?:mean|average|avg|median|std|sum)\b", name)
+    if empty is None or statistic is None or not context.says(r"\b(?:null|missing|nan)\b"):
+        return []
+    columns = [m.column for m in find_columns(name[: empty.start()], context.table)]
+    if not columns:
+        return []
+    return [Condition(column=columns[-1], op="present" if empty[1] else "missing")]
 
 
 def _compared(name: str, context: Context) -> list[Condition]:
@@ -44,6 +61,8 @@ def _compared(name: str, context: Context) -> list[Condition]:
             bounds = [c for c in group if c.op in {"<", "<=", ">", ">="}]
             if bounds and _bounded(name, bounds):
                 found += group
+            if len(group) == 1 and group[0].op == "=" and _numbered(name, group[0], context):
+                found += group
         places = [k for k, w in enumerate(name.split()) if any(alike(w, part) for part in split_name(column))]
         if view.binary and places and not found:
             place = places[0]
@@ -52,6 +71,21 @@ def _compared(name: str, context: Context) -> list[Condition]:
                 c for group in alternatives for c in group if (str(c.value) in {"0", "False", "no", "No"}) == negative
             ][:1]
     return found
+
+
+def _numbered(name: str, condition: Condition, context: Context) -> bool:
+    """Match ``avg_2012`` with the year 2012, and ``men`` with ``men (sex = 1)``."""
+    if not isinstance(condition.value, int | float):
+        return False
+    value = f"{condition.value:g}"
+    if condition.part and re.search(rf"(?<!\d){value}(?!\d)", name):
+        return True
+    coded = re.findall(
+        rf"(\w+)\s*\(\s*[\"'“]?{re.escape(condition.column)}[\"'”]?\s*(?:=|==|is|of|equals?)?\s*{re.escape(value)}\s*\)",
+        context.text,
+        re.IGNORECASE,
+    )
+    return any(stem(w) in {stem(c) for c in coded} for w in name.split())
 
 
 def _bounded(name: str, bounds: list[Condition]) -> bool:

@@ -27,6 +27,7 @@ class ColumnView(Frozen):
     minimum: float | None = None
     maximum: float | None = None
     date_format: str | None = None
+    unit: str | None = None
 
     @property
     def numeric(self) -> bool:
@@ -77,6 +78,7 @@ def view_of(table: Table, facts: dict[str, dict[str, object]]) -> TableView:
                     "unique": column.unique,
                     "nulls": column.nulls,
                     "role": _role(column.type),
+                    "unit": column.unit,
                     **seen,
                 }
             )

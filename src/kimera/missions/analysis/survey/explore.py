@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import JsonValue
 
 from kimera.missions.analysis.execution import compute
+from kimera.missions.analysis.naming import in_words, listed
+from kimera.missions.analysis.question.conditions import find_conditions
 from kimera.missions.analysis.question.linking import find_columns
 from kimera.missions.analysis.question.tables import ColumnView, TableView
 from kimera.missions.analysis.question.words import split_name
 from kimera.missions.analysis.survey.findings import describe_tables, p_values, rank
+from kimera.missions.analysis.survey.joins import JOIN_CODE, NAME, Join, find_joins
 from kimera.missions.analysis.survey.profile import PROFILE_CODE
 from kimera.missions.analysis.survey.relations import ADJUST_CODE, RELATIONS_CODE
 from kimera.missions.contracts import Computation, Gap
 from kimera.missions.track import TrackContext
 
-__all__ = ["Survey", "chosen", "explore", "focus_of"]
+__all__ = ["Survey", "chosen", "explore", "focus_of", "left_out"]
 
+FEWEST_ROWS = 20
+WORDS_OF_A_NAME = 4  # longer cells are remarks
 MOST_NUMBERS, MOST_GROUPS, MOST_PAIRS, MOST_DIFFERENCES = 24, 8, 90, 60
 _NAMES_ROWS = frozenset({"id", "index", "code", "key", "unnamed", "uuid", "column00", "row"})
 
@@ -27,10 +34,12 @@ def explore(context: TrackContext, views: list[TableView]) -> dict[str, Any]:
     """Return claims, computations, the number of tests and notes about the tables, as JSON data.
 
     Each table has computations of its own, so that a changed file touches only what rests on it; the adjustment of all
-    p-values together is one more computation, over the p-values alone.
+    p-values together is one more computation, over the p-values alone. Small tables beside large ones, and tables that
+    sum up another one, are described but not tested.
     """
     focus = {view.name: focus_of(context.question, view) for view in views}
-    survey = Survey()
+    tested, survey = [view for view in views if not left_out(view, views)], Survey()
+    survey.leave_out([view for view in views if view not in tested])
     for view in views:
         if context.should_stop():
             break
@@ -39,10 +48,13 @@ def explore(context: TrackContext, views: list[TableView]) -> dict[str, Any]:
         survey.run(context, survey.profiles, f"Shape of {view.title}", PROFILE_CODE, view, asked)
         if context.should_stop():
             break
-        asked = {"table": view.name, **chosen(view, focus[view.name])}
-        survey.run(context, survey.relations, f"What goes with what in {view.title}", RELATIONS_CODE, view, asked)
+        if view in tested:
+            asked = {"table": view.name, **chosen(view, focus[view.name])}
+            survey.run(context, survey.relations, f"What goes with what in {view.title}", RELATIONS_CODE, view, asked)
+    joined = survey.join(context, tested, focus)
+    focus |= {join.view.name: join.focus(focus) for join in joined}
     survey.adjust(context)
-    return survey.result(context, views, focus)
+    return survey.result(context, [*views, *(join.view for join in joined)], focus)
 
 
 @dataclass
@@ -53,6 +65,7 @@ class Survey:
     relations: dict[str, Computation] = field(default_factory=dict)
     adjustment: Computation | None = None
     failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def run(
         self,
@@ -70,6 +83,31 @@ class Survey:
         elif failure:
             self.failures.append(failure)
 
+    def leave_out(self, views: list[TableView]) -> None:
+        """Note which tables are not tested."""
+        if views:
+            names = listed([in_words(view.title) for view in views])
+            self.notes.append(f"Not tested, because they are small or sum up another table: {names}.")
+
+    def join(self, context: TrackContext, views: list[TableView], focus: dict[str, set[str]]) -> list[Join]:
+        """Test what the question speaks of against the columns of other tables, over keys; return the joins made."""
+        joins, refused = find_joins(context.library, views, focus)
+        self.notes += refused
+        made = []
+        for join in joins:
+            asked = across(join, join.focus(focus))
+            if context.should_stop() or asked is None:
+                continue
+            title = f"What goes with what across {join.left.title} and {join.right.title}"
+            computation, failure = compute(context, title, JOIN_CODE, [join.left.name, join.right.name], asked)
+            if computation is not None and isinstance(computation.result, dict):
+                rows = computation.result["rows"]
+                self.relations[join.view.name] = computation
+                self.notes += [join.said(rows)] if isinstance(rows, dict) else []
+                made.append(join)
+            self.failures += [failure] if failure else []
+        return made
+
     def adjust(self, context: TrackContext) -> None:
         """Adjust the p-values of all tables together."""
         values: list[JsonValue] = [p for made in self.relations.values() for p in p_values(made)]
@@ -81,7 +119,9 @@ class Survey:
     def result(self, context: TrackContext, views: list[TableView], focus: dict[str, set[str]]) -> dict[str, Any]:
         """Return what the package needs."""
         claims = rank(context, views, focus, self.relations, self.adjustment)
-        claims += describe_tables(context, views, focus, self.profiles)
+        views = [view for view in views if view.name in self.profiles]
+        spoken = {view.name: focus[view.name] if view.name in self.relations else set() for view in views}
+        claims += describe_tables(context, views, spoken, self.profiles)
         made = [*self.profiles.values(), *self.relations.values()] + ([self.adjustment] if self.adjustment else [])
         tests = sum(len(p_values(one)) for one in self.relations.values())
         note = (
@@ -92,14 +132,59 @@ class Survey:
             "claims": [c.model_dump(mode="json") for c in claims],
             "computations": [c.model_dump(mode="json") for c in made],
             "tests_run": tests,
-            "notes": [note] if tests else [],
+            "notes": [*([note] if tests else []), *self.notes],
             "gaps": [Gap(kind="other", text=text).model_dump(mode="json") for text in lost],
         }
 
 
 def focus_of(question: str, view: TableView) -> set[str]:
-    """Return the columns of a table that the question speaks of."""
-    return {m.column for m in find_columns(question, view) if not m.entity}
+    """Return the columns of a table that the question speaks of, by their names or by one of their values."""
+    named = {m.column for m in find_columns(question, view) if not m.entity}
+    valued = {found.condition.column for found in find_conditions(question, view) if found.condition.op == "="}
+    times = {c.name for c in view.columns if _tells_time(c)} if _OVER_TIME.search(question) else set()
+    return named | valued | times
+
+
+_OVER_TIME = re.compile(
+    r"\bover (?:time|the years|the seasons)\b|\btrends?\b|\b(?:by|per|each|every) year\b", re.IGNORECASE
+)
+
+
+def _tells_time(column: ColumnView) -> bool:
+    return column.role == "date" or column.name.lower() in {"year", "yr", "season"}
+
+
+_SUMS_UP = re.compile(r"(?:^|[\s_])(?:mean|average|avg|median|total|sum|min|max|std|sd|n)[\s_]", re.IGNORECASE)
+
+
+def left_out(view: TableView, views: Sequence[TableView]) -> bool:
+    """Say whether a table is not worth testing: far too few rows beside a larger one, or sums of another's rows."""
+    larger = [other for other in views if other.rows >= max(FEWEST_ROWS, 2 * view.rows)]
+    if larger and view.rows < FEWEST_ROWS:
+        return True
+    plain = {in_words(column.name) for other in larger for column in other.columns}
+    return any(in_words(_SUMS_UP.sub("", c.name, count=1)) in plain for c in view.columns if _SUMS_UP.match(c.name))
+
+
+def across(join: Join, focus: set[str]) -> dict[str, JsonValue] | None:
+    """Choose what to test over a join: pairs with one column of each table, one of them spoken of; None if none is."""
+    asked = chosen(join.view, focus)
+    added = {column.name for column in join.added}
+    crossing: dict[str, JsonValue] = {
+        part: [p for p in asked[part] if len(added & set(p)) == 1 and focus & set(p)]  # type: ignore[union-attr,arg-type]
+        for part in ("pairs", "differences", "associations", "trends")
+    }
+    if not any(crossing.values()):
+        return None
+    sides: dict[str, JsonValue] = {
+        "table": NAME,
+        "left": join.left.name,
+        "right": join.right.name,
+        "left_key": join.left_key,
+        "right_key": join.right_key,
+        "added": sorted(added),
+    }
+    return {**asked, **crossing, **sides}
 
 
 def _kind(column: ColumnView, view: TableView) -> str:
@@ -116,6 +201,11 @@ def _is_name(column: ColumnView, view: TableView) -> bool:
     return parts[-1] in _NAMES_ROWS or column.name.lower() in _NAMES_ROWS or _counts_rows(column, view)
 
 
+def _divides(column: ColumnView) -> bool:
+    """Say whether a column divides the rows into a few named groups; remarks in words do not."""
+    return 2 <= column.unique <= 12 and all(len(value.split()) <= WORDS_OF_A_NAME for value in column.values)
+
+
 def _counts_rows(column: ColumnView, view: TableView) -> bool:
     """Say whether a column runs through whole numbers without a gap, one per row."""
     whole = column.stored == "integer" and column.unique == view.rows > 20
@@ -127,7 +217,7 @@ def chosen(view: TableView, focus: set[str]) -> dict[str, JsonValue]:
     kinds = {c.name: _kind(c, view) for c in view.columns}
     useful = [c for c in view.columns if c.unique > 1 and (c.name in focus or not _is_name(c, view))]
     numbers = _first([c.name for c in useful if kinds[c.name] == "number"], focus, MOST_NUMBERS)
-    groups = _first([c.name for c in useful if kinds[c.name] == "group" and 2 <= c.unique <= 12], focus, MOST_GROUPS)
+    groups = _first([c.name for c in useful if kinds[c.name] == "group" and _divides(c)], focus, MOST_GROUPS)
     times = [c.name for c in useful if kinds[c.name].startswith("date")][:2] + [
         n for n in numbers if n.lower() in {"year", "yr"}
     ][:1]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from kimera.missions.analysis.answers import claim_id
+from kimera.missions.analysis.naming import in_words, units_of
 from kimera.missions.analysis.question.tables import TableView
-from kimera.missions.analysis.statements import say_number
+from kimera.missions.analysis.survey.wording import LEVEL, adjusted_p, say_finding, say_group_mean, say_median
 from kimera.missions.contracts import About, Computation, NumberClaim
 from kimera.missions.track import TrackContext
 
 __all__ = ["describe_tables", "p_values", "rank"]
 
-MOST_FINDINGS, MOST_OPEN, MOST_BESIDE, LEVEL = 12, 3, 2, 0.05
+MOST_FINDINGS, MOST_OPEN, MOST_BESIDE = 12, 3, 2
 Path = tuple[str | int, ...]
 _Found = tuple[Computation, int, dict[str, Any]]
 
@@ -52,9 +53,9 @@ def rank(
     any_focus = any(focus.values())
     listed = _adjusted(relations, adjustment)
     scored = sorted(((-_score(found[2], focus), k) for k, found in enumerate(listed)))
-    titles = {view.name: view.title for view in views}
+    by_name = {view.name: view for view in views}
     claims: list[NumberClaim] = []
-    open_ends = beside = 0
+    found_ones = open_ends = beside = 0
     for minus_score, k in scored:
         made, place, item = listed[k]
         overlap = _overlap(item, focus)
@@ -62,18 +63,13 @@ def rank(
             beside += 1
             if beside > MOST_BESIDE:
                 continue
-        if _q(item) < LEVEL and len(claims) - open_ends < MOST_FINDINGS:
-            claims += _claims(context, made, place, item, titles, -minus_score, overlap)
-        elif overlap >= 1 and open_ends < MOST_OPEN and _q(item) >= LEVEL:
+        if adjusted_p(item) < LEVEL and found_ones < MOST_FINDINGS:
+            found_ones += 1
+            claims += _claims(context, made, place, item, by_name[item["table"]], -minus_score, overlap)
+        elif overlap >= 1 and open_ends < MOST_OPEN and adjusted_p(item) >= LEVEL:
             open_ends += 1
-            claims += _claims(context, made, place, item, titles, -minus_score / 4, overlap)
+            claims += _claims(context, made, place, item, by_name[item["table"]], -minus_score / 4, overlap)
     return claims
-
-
-def _q(item: dict[str, Any]) -> float:
-    """Return the adjusted p-value of the test that is reported; no test gives 1."""
-    value = item.get("q")
-    return float(value) if isinstance(value, int | float) else 1.0
 
 
 def _overlap(item: dict[str, Any], focus: dict[str, set[str]]) -> int:
@@ -100,25 +96,26 @@ def _claims(
     made: Computation,
     place: int,
     item: dict[str, Any],
-    titles: dict[str, str],
+    view: TableView,
     score: float,
     overlap: int,
 ) -> list[NumberClaim]:
-    title = titles[item["table"]]
-    say, key, attribute = {
-        "correlation": (_correlation, "r", "correlation"),
-        "difference": (_difference, "effect", "share of variance between groups"),
-        "trend": (_trend, "tau", "trend"),
-        "association": (_association, "effect", "association"),
+    key, attribute = {
+        "correlation": ("r", "correlation"),
+        "difference": ("effect", "share of variance between groups"),
+        "trend": ("tau", "trend"),
+        "association": ("effect", "association"),
     }[item["kind"]]
     a, b = item["columns"]
-    head = _claim(context, made, ("found", place, key), item, say(item, title), score)
+    join = made.parameters.get("left_key")
+    text = say_finding(item, units_of(view), str(join) if join else None)
+    head = _claim(context, made, ("found", place, key), item, text, score)
     head = head.model_copy(
-        update={"about": About(entity=title, attribute=f"{attribute} of {a} and {b}", value=item[key])}
+        update={"about": About(entity=view.title, attribute=f"{attribute} of {a} and {b}", value=item[key])}
     )
     means = (
-        _group_means(context, made, place, item, title, score)
-        if item["kind"] == "difference" and overlap and _q(item) < LEVEL
+        _group_means(context, made, place, item, view, score)
+        if item["kind"] == "difference" and overlap and adjusted_p(item) < LEVEL
         else []
     )
     return [head, *means]
@@ -146,79 +143,19 @@ def _claim(
     )
 
 
-def _p(item: dict[str, Any]) -> str:
-    p, q = item.get("p"), item.get("q")
-    if p is None or q is None:
-        return "no p-value"
-    return f"p {_small(p)}, adjusted p {_small(q)}"
-
-
-def _small(p: float) -> str:
-    return "< 0.0001" if p < 0.0001 else f"= {p:.4f}"
-
-
-def _correlation(item: dict[str, Any], title: str) -> str:
-    a, b = item["columns"]
-    way = "rises" if item["r"] > 0 else "falls"
-    clear = f"{a} {way} with {b}" if _q(item) < LEVEL else f"No clear link between {a} and {b}"
-    text = (
-        f"{clear} in {title}: Pearson r = {item['r']:.2f}, Spearman rho = {item['rho']:.2f}, n = "
-        f"{item['n']:,}, {_p(item)}."
-    )
-    if "turns_within" in item:
-        text += f" Beware: within most groups of {item['turns_within']} the sign is the opposite."
-    return text
-
-
-def _difference(item: dict[str, Any], title: str) -> str:
-    a, b = item["columns"]
-    groups = sorted(item["groups"], key=lambda g: -g["mean"])
-    high, low = groups[0], groups[-1]
-    clear = f"{a} differs by {b}" if _q(item) < LEVEL else f"{a} does not clearly differ by {b}"
-    return (
-        f"{clear} in {title}: mean {say_number(round(high['mean'], 3))} for {high['name']} (n = {high['n']:,}) against "
-        f"{say_number(round(low['mean'], 3))} for {low['name']} (n = {low['n']:,}); {item['test']}, {_p(item)}, "
-        f"{100 * item['effect']:.0f} % of the variance lies between groups."
-    )
-
-
-def _association(item: dict[str, Any], title: str) -> str:
-    a, b = item["columns"]
-    most, least = item["most"], item["least"]
-    clear = f"{a} goes with {b}" if _q(item) < LEVEL else f"{a} does not clearly go with {b}"
-    return (
-        f"{clear} in {title}: {a} = {item['value']} for {100 * most['share']:.1f} % where {b} = {most['name']} (n = "
-        f"{most['n']:,}) against {100 * least['share']:.1f} % where {b} = {least['name']} (n = {least['n']:,}); "
-        f"chi-square, {_p(item)}, Cramér's V = {item['effect']:.2f}."
-    )
-
-
-def _trend(item: dict[str, Any], title: str) -> str:
-    a, b = item["columns"]
-    way = "rises" if item["tau"] > 0 else "falls"
-    clear = f"{a} {way} over {b}" if _q(item) < LEVEL else f"{a} shows no clear trend over {b}"
-    return (
-        f"{clear} in {title}: Mann-Kendall tau = {item['tau']:.2f} over {item['n']:,} times, "
-        f"{_p(item)}; Theil-Sen slope {item['slope']:.4g} per step of {b}."
-    )
-
-
 def _group_means(
-    context: TrackContext, made: Computation, place: int, item: dict[str, Any], title: str, score: float
+    context: TrackContext, made: Computation, place: int, item: dict[str, Any], view: TableView, score: float
 ) -> list[NumberClaim]:
     """Say the mean of each of a few groups, so that sentences of documents can be held against them."""
-    column, group = item["columns"]
+    (column, group), units = item["columns"], units_of(view)
     claims = []
     for k, part in enumerate(item["groups"][:6]):
-        text = (
-            f"The mean of {column} where {group} = {part['name']} in {title} is {say_number(round(part['mean'], 3))} "
-            f"(n = {part['n']:,})."
-        )
+        text = say_group_mean(item, part, units)
         claim = _claim(context, made, ("found", place, "groups", k, "mean"), {"n": part["n"]}, text, score / 2)
         about = About(
             entity=str(part["name"]), attribute=f"mean {column}", scope={group: str(part["name"])}, value=part["mean"]
         )
-        claims.append(claim.model_copy(update={"about": about, "role": "context"}))
+        claims.append(claim.model_copy(update={"about": about, "role": "context", "unit": units.get(column)}))
     return claims
 
 
@@ -232,27 +169,30 @@ def describe_tables(
         table: Any = made.result if made is not None else None
         if made is None or not isinstance(table, dict):
             continue
-        texts: list[tuple[Path, str]] = [
-            (("rows",), f"{view.title} has {table['rows']:,} rows and {table['columns']} columns.")
-        ]
-        if table["duplicates"]:
-            texts.append((("duplicates",), f"{view.title} has {table['duplicates']:,} duplicate rows."))
-        if table["missing"]:
-            name = max(sorted(table["missing"]), key=lambda key: table["missing"][key])
-            count = table["missing"][name]
-            texts.append(
-                (
-                    ("missing", name),
-                    f"{name} has the most missing values in {view.title}: {count:,} of {table['rows']:,}.",
-                )
-            )
-        for name in sorted(focus[view.name] & set(table["numbers"])):
-            seen = table["numbers"][name]
-            numbers = [say_number(round(seen[k], 3)) for k in ("median", "q1", "q3", "minimum", "maximum")]
-            text = f"The median of {name} in {view.title} is {numbers[0]} (middle half {numbers[1]} to {numbers[2]}, from {numbers[3]} to {numbers[4]}, n = {seen['n']:,}; {seen['outliers_iqr']} outliers by the interquartile rule)."  # noqa: E501
-            texts.append((("numbers", name, "median"), text))
+        texts = _shape(view, table)
+        units = units_of(view)
         claims += [_context_claim(context, made, path, text, view.title) for path, text in texts]
+        for name in sorted(focus[view.name] & set(table["numbers"])):
+            text = say_median(name, table["numbers"][name], in_words(view.title), units.get(name))
+            claim = _context_claim(context, made, ("numbers", name, "median"), text, view.title)
+            claims.append(claim.model_copy(update={"unit": units.get(name)}))
     return claims
+
+
+def _shape(view: TableView, table: dict[str, Any]) -> list[tuple[Path, str]]:
+    """Say how many rows there are, how many are there twice, and where most values are missing."""
+    title = in_words(view.title)
+    texts: list[tuple[Path, str]] = [
+        (("rows",), f"The table {title} has {table['rows']:,} rows and {table['columns']} columns.")
+    ]
+    if table["duplicates"]:
+        texts.append((("duplicates",), f"The table {title} has {table['duplicates']:,} duplicate rows."))
+    if table["missing"]:
+        name = max(sorted(table["missing"]), key=lambda key: table["missing"][key])
+        count = table["missing"][name]
+        said = f"In {title} the column {in_words(name)} has the most missing values: {count:,} of {table['rows']:,}."
+        texts.append((("missing", name), said))
+    return texts
 
 
 def _context_claim(context: TrackContext, made: Computation, path: Path, text: str, title: str) -> NumberClaim:

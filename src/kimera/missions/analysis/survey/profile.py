@@ -72,5 +72,5 @@ def profile(db: Any, table: str, kinds: dict[str, str]) -> dict[str, Any]:
 PROFILE_CODE = (
     "from typing import Any\n\n\n"
     + inspect.getsource(profile)
-    + '\n\nresult = profile(db, parameters["table"], parameters["kinds"])\n'
+    + '\n\nresult = profile(db, parameters["table"], parameters["kinds"])\nrows_read = rows_used = result["rows"]\n'
 )

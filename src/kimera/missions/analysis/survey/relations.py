@@ -190,23 +190,30 @@ def trends(values: dict[str, Any], listed: list[list[str]]) -> list[dict[str, An
 
 
 def reversals(values: dict[str, Any], found: list[dict[str, Any]], groups: list[str]) -> None:
-    """Note on a correlation the grouping inside which its sign turns in most groups (Simpson's paradox)."""
+    """Note on a correlation the grouping inside which its sign turns the most (Simpson's paradox), or else it fades."""
     import numpy as np
 
     for item in found:
         a, b = item["columns"]
         if item["kind"] != "correlation" or abs(item["r"]) < 0.15:
             continue
+        turns: list[tuple[float, str, list[float]]] = []
         for group in groups:
-            signs = []
+            inside = []
             for name in sorted({v for v in values[group] if v is not None}):
                 part = (values[group] == name) & np.isfinite(values[a]) & np.isfinite(values[b])
                 x, y = values[a][part], values[b][part]
                 if len(x) >= 10 and np.ptp(x) > 0 and np.ptp(y) > 0:
-                    signs.append(float(np.corrcoef(x, y)[0, 1]))
-            turned = [r for r in signs if r * item["r"] < 0 and abs(r) > 0.15]
-            if len(signs) >= 2 and len(turned) * 2 > len(signs):
-                item["turns_within"], item["within"] = group, [round(r, 3) for r in signs]
+                    inside.append(float(np.corrcoef(x, y)[0, 1]))
+            turned = [abs(r) for r in inside if r * item["r"] < 0 and abs(r) > 0.15]
+            if len(inside) >= 2 and len(turned) * 2 > len(inside):
+                turns.append((sum(turned) / len(inside), group, inside))
+            elif len(inside) >= 2 and abs(item["r"]) >= 0.3 and max(abs(r) for r in inside) < 0.2:
+                item["fades_within"], item["within"] = group, [round(r, 3) for r in inside]
+        if turns:
+            _, group, inside = max(turns, key=lambda turn: turn[0])
+            item.pop("fades_within", None)
+            item["turns_within"], item["within"] = group, [round(r, 3) for r in inside]
 
 
 def adjust(p_values: list[float]) -> list[float]:
@@ -230,6 +237,10 @@ found = pairs(values, parameters["pairs"])
 found += differences(values, parameters["differences"]) + trends(values, parameters["trends"])
 found += associations(values, parameters["associations"])
 reversals(values, found, parameters["groups"])
+rows_read = len(next(iter(values.values()), []))
+tested = [values[name] for name in sorted({name for item in found for name in item["columns"]})]
+# NaN is the only value that is not itself
+rows_used = sum(any(v is not None and v == v for v in row) for row in zip(*tested))
 result = {"found": found}
 """
 )

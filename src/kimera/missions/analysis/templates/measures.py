@@ -16,6 +16,7 @@ _PLAIN = {
     "max": "np.max({x})",
     "range": "np.max({x}) - np.min({x})",
     "std": "np.std({x}, ddof={ddof})",
+    "cv": "np.std({x}, ddof={ddof}) / np.mean({x})",
     "variance": "np.var({x}, ddof={ddof})",
     "skewness": "stats.skew({x}, bias={biased})",
     "kurtosis": "stats.kurtosis({x}, bias={biased})",
@@ -226,6 +227,7 @@ def _strongest(writer: Writer, measure: Measure) -> str:
     relation = writer.relation(measure)
     pair = measure.kind == "strongest_pair"
     columns = list(measure.columns) if pair else [c.name for c in relation.view.columns if c.role == "number"]
+    columns = list(measure.columns) if len(measure.columns) > 1 else columns
     target = None if pair else measure.columns[0]
     call = (
         f"{writer.use('correlations')}(db, {relation.name!r}, {columns!r}, {target!r}, "

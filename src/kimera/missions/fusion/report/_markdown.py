@@ -14,8 +14,9 @@ from kimera.storage.blobs import Blobs
 __all__ = ["render_markdown"]
 
 NO_GAPS = "Nothing that was asked was left open, and every file was read."
-SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$])")
-OPENING = re.compile(r"^((?:\d+(?=[.)](?:\s|$)))?)(?=[#+=.)-])(?!\.\d)")
+# An underscore inside a word, a lone "<" and a lone "&" mean nothing to Markdown; a backslash would only be in the way.
+SPECIAL = re.compile(r"([\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?\\])|&(?=#?\w+;))")
+OPENING = re.compile(r"^((?:\d+(?=[.)](?:\s|$)))?)(?=[#+=.)>-])(?!\.\d|-\d)")
 ADDRESS = re.compile(r"(?<=:)//|(?<=\bwww)\.|@")
 
 

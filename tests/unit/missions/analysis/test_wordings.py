@@ -1,0 +1,127 @@
+"""Wordings of annotators: the same thing asked in other words is read the same way, or refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from tests.unit.missions.analysis.passengers import ROWS, ask, read
+
+AGES = np.array([row[3] for row in ROWS if row[3] is not None])
+PRICES = np.array([row[4] for row in ROWS])
+
+
+@pytest.mark.parametrize(
+    ("question", "slot", "expected"),
+    [
+        ("How many female passengers are there?", "@female_passengers[n]", 3),
+        ("How many different decks are there?", "@deck_count[n]", 3),
+        ("How many passengers are 30 or older in age (age >= 30)?", "@old_passengers[n]", 4),
+        ("How many passengers have a ticket price rate above the average ticket price?", "@priced_passengers[n]", 1),
+    ],
+)
+def test_a_count_needs_no_word_for_count_in_its_name(question: str, slot: str, expected: int) -> None:
+    """Promise: ``how many`` with rows that were understood is a count whatever the answer is called."""
+    assert expected in ask(f'{question}\n{slot} where "n" is an integer.').values()
+
+
+def test_the_number_of_outliers_is_no_column_of_counts() -> None:
+    """Promise: headers written out in a constraint win over words that only sound like a column."""
+    asked = (
+        "Is there a correlation between what passengers paid and their years?\nCalculate the Pearson correlation "
+        'coefficient between "ticket_price" and "age".\n@r[r] where "r" is rounded to three decimals.'
+    )
+    both = [(row[3], row[4]) for row in ROWS if row[3] is not None]
+    assert {"r": round(float(stats.pearsonr(*zip(*both, strict=True)).statistic), 3)} == ask(asked)
+
+
+def test_quartiles_and_percentiles_by_their_short_names() -> None:
+    """Promise: Q1 and P90 are percentiles, interpolated linearly."""
+    asked = 'Report Q1 and the 90th percentile of the age.\n@Q1[a] @P90[b] where "a", "b" are rounded to one decimal.'
+    q1, p90 = np.percentile(AGES, [25, 90])
+    assert {"Q1": round(float(q1), 1), "P90": round(float(p90), 1)} == ask(asked)
+
+
+def test_the_coefficient_of_variation_is_no_correlation() -> None:
+    """Promise: deviation over mean, with the sample's deviation."""
+    asked = 'What is the coefficient of variation of the age?\n@cv[cv] where "cv" is rounded to three decimals.'
+    assert {"cv": round(float(AGES.std(ddof=1) / AGES.mean()), 3)} == ask(asked)
+
+
+def test_years_in_the_names_of_answers_choose_the_rows() -> None:
+    """Promise: two years set against each other are told apart by the year in the slot's name."""
+    asked = (
+        "What was the average ticket price of those boarded in 2020 and in 2021?\n"
+        '@price_2020[a] @price_2021[b] where "a", "b" are rounded to two decimals.'
+    )
+    assert {
+        "price_2020": round(float(PRICES[:5].mean()), 2),
+        "price_2021": round(float(PRICES[5:].mean()), 2),
+    } == ask(asked)
+
+
+def test_a_word_with_its_code_names_the_rows_of_an_answer() -> None:
+    """Promise: ``survivors (lived = 1)`` ties the answer about survivors to that code."""
+    asked = (
+        "Compare the mean age of survivors (lived = 1) and victims (lived = 0).\n"
+        '@mean_survivors[a] @mean_victims[b] where "a", "b" are rounded to two decimals.'
+    )
+    lived = [float(np.mean([r[3] for r in ROWS if r[5] == k and r[3] is not None])) for k in (1, 0)]
+    assert {"mean_survivors": round(lived[0], 2), "mean_victims": round(lived[1], 2)} == ask(asked)
+
+
+def test_the_rows_without_a_value_can_be_measured() -> None:
+    """Promise: a mean where another column is empty, and where it is not."""
+    asked = (
+        "What is the mean ticket price of rows where the age is missing and where it is not missing?\n"
+        '@mean_price_age_missing[a] @mean_price_age_not_missing[b] where "a", "b" are rounded to two decimals.'
+    )
+    present = [row[4] for row in ROWS if row[3] is not None]
+    assert {
+        "mean_price_age_missing": 20.0,
+        "mean_price_age_not_missing": round(float(np.mean(present)), 2),
+    } == ask(asked)
+
+
+def test_it_means_the_column_spoken_of_before() -> None:
+    """Promise: ``fill the age with its mean, then standardize it`` scales the age."""
+    asked = (
+        "Impute the missing age with the mean, then standardize it using z-scores. What is the largest value of the "
+        'age?\n@max_age[m] where "m" is rounded to two decimals.'
+    )
+    filled = np.array([row[3] if row[3] is not None else AGES.mean() for row in ROWS])
+    assert {"max_age": round(float(((filled - filled.mean()) / filled.std()).max()), 2)} == ask(asked)
+
+
+def test_rows_without_values_in_these_columns_are_not_rows_without_any_value() -> None:
+    """Promise: dropping rows for the two columns in question does not drop rows for the others."""
+    asked = (
+        "What is the mean ticket price? Drop rows with missing values in these columns.\n"
+        '@mean_price[m] where "m" is rounded to two decimals.'
+    )
+    assert {"mean_price": round(float(PRICES.mean()), 2)} == ask(asked)
+
+
+def test_the_column_most_related_to_another_is_chosen_from_those_named() -> None:
+    """Promise: ``which of A and B correlates most with C`` compares only A and B."""
+    asked = (
+        "Which variable among age and passenger_id has the strongest correlation with lived?\n"
+        '@strongest_variable[name] where "name" is a column name.'
+    )
+    assert ask(asked) in ({"strongest_variable": "age"}, {"strongest_variable": "passenger_id"})
+    assert ("lived", "age", "passenger_id") == read(asked).outputs[0].measures[0].columns
+
+
+@pytest.mark.parametrize(
+    ("question", "reason"),
+    [
+        ('What is the mean of the "male" column?\n@mean[value]', "no column"),
+        ("Which deck is nicest in the mean of the age?\n@deck_word[w] where w is a string.", "name"),
+        ("What is the correlation between age and ticket price?\n@age_length_correlation[r]", "length"),
+    ],
+)
+def test_signs_of_a_misreading_leave_the_answer_open(question: str, reason: str) -> None:
+    """Promise: a value called a column, a number for a name, an unread word of a relation are refused with a reason."""
+    plan = read(question)
+    assert () == plan.outputs
+    assert any(reason in refusal.reason for refusal in plan.refused)
