@@ -249,7 +249,7 @@ class Retry(Policy):
     async def __aiter__(self) -> AsyncIterator[Attempt]:
         course = self._begin()
         while not course.done:
-            yield Attempt(course)
+            yield Attempt(course, cuts=self.total is not None and not Switch.off)
             if course.next_pause() is not None:
                 await self._clock.sleep(course.delay or 0.0)
 
@@ -367,27 +367,58 @@ class _Course:
 
 
 class Attempt:
-    """One attempt of the block face: an error inside the ``with`` is swallowed when another attempt follows."""
+    """One attempt of the block face: an error inside the ``with`` is swallowed when another attempt follows.
 
-    __slots__ = ("_course", "number")
+    In an ``async for`` over a Retry with ``total`` an attempt that still runs then is cut with `DeadlineExceeded`.
+    """
 
-    def __init__(self, course: _Course) -> None:
-        self._course = course
+    __slots__ = ("_course", "_cuts", "_scope", "number")
+
+    def __init__(self, course: _Course, cuts: bool = False) -> None:
+        self._course, self._cuts = course, cuts
+        self._scope: Any = None
         self.number = course.failures + 1
 
     def __enter__(self) -> Self:
-        self._course.delay = None
-        self._course.begun = True
+        course = self._course
+        course.delay = None
+        course.begun = True
+        if self._cuts and course.until is not None:
+            clock = course.policy._clock
+            self._scope = clock.timeout(max(0.0, course.until - clock.monotonic()))
+            _drive(self._scope.__aenter__())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         course = self._course
+        if self._scope is not None:
+            try:
+                _drive(self._scope.__aexit__(kind, error, trace))
+            except TimeoutError as cut:
+                if cut is not error:
+                    course.done = True
+                    raise self._late() from course.last
         if isinstance(error, Exception) and not Switch.off:
             course.delay = course.delay_after(error)
         course.done = course.delay is None
         return not course.done
+
+    def _late(self) -> DeadlineExceeded:
+        course, total = self._course, self._course.policy.total
+        late = DeadlineExceeded("", course.policy.name, total, elapsed=total)
+        course.give_up(course.last or late)
+        return late
+
+
+def _drive(step: Awaitable[Any]) -> None:
+    # entering and leaving a clock's scope awaits nothing, so a sync block may do it by hand
+    try:
+        next(step.__await__())
+    except StopIteration:
+        return
+    raise RuntimeError("A clock's timeout() must not wait on entering or leaving.")
 
 
 def _classes(on: Condition) -> tuple[type[BaseException], ...]:

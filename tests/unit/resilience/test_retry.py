@@ -240,6 +240,33 @@ async def test_the_block_retries_its_body() -> None:
                 raise ConnectionError("second" if attempt.number == 2 else "first")
 
 
+@pytest.mark.parametrize("real", [True, False])
+async def test_the_block_cuts_a_running_attempt_at_total(real: bool) -> None:
+    """Promise: in `async for` an attempt that still runs at `total` ends with DeadlineExceeded, on either clock."""
+    clock, seen = FakeClock(), []
+    policy = Retry(5, total=0.15, initial=0) if real else Retry(5, total=10, initial=1, jitter="none", clock=clock)
+
+    async def loop() -> None:
+        async for attempt in policy:
+            with attempt:
+                seen.append(attempt.number)
+                if attempt.number == 1:
+                    raise ConnectionError("first")
+                await never()
+
+    call = asyncio.create_task(loop())
+    await clock.advance(1)
+    await clock.advance(9)
+    with pytest.raises(DeadlineExceeded) as caught:
+        await call
+    assert ([1, 2], "first") == (seen, str(caught.value.__cause__))
+    async for attempt in policy:
+        if attempt.number:
+            break
+    await clock.advance(100)
+    assert 0 == asyncio.current_task().cancelling()  # type: ignore[union-attr]
+
+
 def test_a_block_without_with_is_an_error_and_no_endless_loop() -> None:
     """Promise: forgetting `with attempt:` raises RuntimeError that says so."""
     with pytest.raises(RuntimeError, match="with attempt"):

@@ -17,6 +17,29 @@ from kimera.resilience import Breaker, Bulkhead, Cache
 QUICK = settings(max_examples=80, stateful_step_count=40, deadline=None)
 
 
+class Parked:
+    """Waits until somebody sends or throws."""
+
+    def __await__(self) -> Any:
+        yield
+
+
+async def parked() -> None:
+    """Be called, and wait for the end that the model chooses."""
+    await Parked()
+
+
+def finish(call: Any, result: str) -> None:
+    """End a parked call well, badly, or by cancellation."""
+    try:
+        if result == "good":
+            call.send(None)
+        else:
+            call.throw(ValueError() if result == "bad" else asyncio.CancelledError())
+    except (StopIteration, ValueError, asyncio.CancelledError):
+        return
+
+
 class BreakerModel(RuleBasedStateMachine):
     """A breaker with 3 failures, 10 s recovery that doubles, one probe with a lease of 5 s, two good probes needed."""
 
@@ -38,7 +61,8 @@ class BreakerModel(RuleBasedStateMachine):
         self.probe: tuple[int, float] | None = None
         self.generation = 0
         self.flying: list[tuple[Any, int, int | None]] = []
-        self.numbers = 0
+        self.numbers = self.calls = self.failures = self.stale = 0
+        self.guarded = self.breaker.bind_async(parked)
 
     def go(self, state: str) -> None:
         self.state, self.run, self.good, self.probe = state, 0, 0, None
@@ -58,8 +82,9 @@ class BreakerModel(RuleBasedStateMachine):
         if self.probe and now >= self.probe[1]:
             self.probe = None
         admitted = self.state == "closed" or (self.state == "half_open" and self.probe is None)
+        call = self.guarded()
         try:
-            permit = self.breaker._admit()
+            call.send(None)  # type: ignore[attr-defined]
         except BreakerOpen:
             assert not admitted
             return
@@ -69,31 +94,34 @@ class BreakerModel(RuleBasedStateMachine):
         if self.state == "half_open":
             number = self.numbers
             self.probe = (number, now + 5)
-        self.flying.append((permit, self.generation, number))
+        self.flying.append((call, self.generation, number))
 
     @precondition(lambda self: self.flying)
     @rule(data=st.data(), result=st.sampled_from(["good", "bad", "cancelled"]))
     def end(self, data: st.DataObject, result: str) -> None:
-        permit, generation, number = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
+        call, generation, number = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
+        finish(call, result)
+        lost = number is not None and (self.probe != (number, self.probe and self.probe[1]) or self.lease_over())
+        if number is not None and self.probe and self.probe[0] == number:
+            self.probe = None
         if result == "cancelled":
-            self.breaker._give_back(permit)
-        else:
-            self.breaker._record(permit, ValueError() if result == "bad" else None)
-        if generation != self.generation:
             return
+        if generation != self.generation or lost:
+            self.stale += 1
+            return
+        self.calls += 1
+        self.failures += result == "bad"
         if number is not None:
-            mine = self.probe is not None and self.probe[0] == number
-            if mine and (result == "cancelled" or self.clock.monotonic() >= self.probe[1]):  # type: ignore[index]
-                self.probe = None
-            elif mine:
-                self.probe = None
-                self.judge_probe(result)
+            self.judge_probe(result)
         elif result == "good":
             self.run = 0
-        elif result == "bad":
+        else:
             self.run += 1
             if self.run == 3:
                 self.go("open")
+
+    def lease_over(self) -> bool:
+        return self.probe is not None and self.clock.monotonic() >= self.probe[1]
 
     def judge_probe(self, result: str) -> None:
         if result == "bad":
@@ -108,7 +136,7 @@ class BreakerModel(RuleBasedStateMachine):
     @rule()
     def close(self) -> None:
         self.breaker.close()
-        self.rounds = 0
+        self.rounds = self.calls = self.failures = self.stale = 0
         self.go("closed")
 
     @rule()
@@ -120,8 +148,13 @@ class BreakerModel(RuleBasedStateMachine):
     def agrees(self) -> None:
         stats = self.breaker.stats()
         assert (self.state, self.generation, self.run) == (stats.state, stats.generation, stats.consecutive_failures)
+        assert (self.calls, self.failures, self.stale) == (stats.calls, stats.failures, stats.stale)
         left = max(0.0, self.open_until - self.clock.monotonic()) if self.state == "open" else 0.0
         assert left == pytest.approx(stats.retry_after)
+
+    def teardown(self) -> None:
+        for call, _, _ in self.flying:
+            call.close()
 
 
 class CacheModel(RuleBasedStateMachine):
