@@ -55,9 +55,10 @@ class StoreOptions:
 
 
 class _TaskSeat:
-    __slots__ = ("_future", "_loop", "outcome")
+    __slots__ = ("_future", "_loop", "flight", "outcome")
 
-    def __init__(self) -> None:
+    def __init__(self, flight: _Flight) -> None:
+        self.flight = flight
         self._loop = asyncio.get_running_loop()
         self._future: asyncio.Future[None] = self._loop.create_future()
         self.outcome: Any = None
@@ -81,9 +82,10 @@ class _TaskSeat:
 
 
 class _ThreadSeat:
-    __slots__ = ("_event", "outcome")
+    __slots__ = ("_event", "flight", "outcome")
 
-    def __init__(self) -> None:
+    def __init__(self, flight: _Flight) -> None:
+        self.flight = flight
         self._event = threading.Event()
         self.outcome: Any = None
 
@@ -171,7 +173,7 @@ class Store:
             if entry is not None:
                 return entry[VALUE]
             flight, leads = self._board(key, me)
-            seat = None if leads else _TaskSeat()
+            seat = None if leads else _TaskSeat(flight)
             if seat is not None:
                 flight.seats[seat] = None
         if seat is None:
@@ -179,12 +181,12 @@ class Store:
         try:
             await seat.wait()
         except BaseException:
-            self._leave_seat(flight, key, seat)
+            self._leave_seat(key, seat)
             raise
         if seat.outcome is not _LEAD:
             return seat.outcome.unwrap()
-        flight.leader = me
-        return await self._lead(flight, key, args, kwargs)
+        seat.flight.leader = me
+        return await self._lead(seat.flight, key, args, kwargs)
 
     def load_sync(self, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Load, or wait for the thread that is loading, no longer than `remaining` allows."""
@@ -194,7 +196,7 @@ class Store:
             if entry is not None:
                 return entry[VALUE]
             flight, leads = self._board(key, me)
-            seat = None if leads else _ThreadSeat()
+            seat = None if leads else _ThreadSeat(flight)
             if seat is not None:
                 flight.seats[seat] = None
         if seat is None:
@@ -204,12 +206,12 @@ class Store:
             if not seat.wait(limit):
                 raise OperationTimeout("", describe(self._fn), limit, elapsed=limit)
         except BaseException:
-            self._leave_seat(flight, key, seat)
+            self._leave_seat(key, seat)
             raise
         if seat.outcome is not _LEAD:
             return seat.outcome.unwrap()
-        flight.leader = me
-        return self._lead_sync(flight, key, args, kwargs)
+        seat.flight.leader = me
+        return self._lead_sync(seat.flight, key, args, kwargs)
 
     def _board(self, key: Hashable, me: object) -> tuple[_Flight, bool]:
         self._misses += 1
@@ -291,6 +293,8 @@ class Store:
     def _hand_over(self, flight: _Flight, key: Hashable) -> None:
         with self._lock:
             flight.leader = None
+            if flight.seats and self._moved(flight, key):
+                return
             while flight.seats:
                 seat, _ = flight.seats.popitem(last=False)
                 seat.outcome = _LEAD
@@ -299,12 +303,23 @@ class Store:
             if self._flights.get(key) is flight:
                 del self._flights[key]
 
-    def _leave_seat(self, flight: _Flight, key: Hashable, seat: _TaskSeat | _ThreadSeat) -> None:
+    def _moved(self, flight: _Flight, key: Hashable) -> bool:
+        # a flight taken off by an invalidation: what its heir would load is new, so it counts again, or joins who does
+        current = self._flights.setdefault(key, flight)
+        if current is flight:
+            return False
+        for seat in flight.seats:
+            seat.flight = current
+        current.seats.update(flight.seats)
+        flight.seats.clear()
+        return True
+
+    def _leave_seat(self, key: Hashable, seat: _TaskSeat | _ThreadSeat) -> None:
         with self._lock:
-            flight.seats.pop(seat, None)
+            seat.flight.seats.pop(seat, None)
             leads = seat.outcome is _LEAD
         if leads:
-            self._hand_over(flight, key)
+            self._hand_over(seat.flight, key)
 
 
 def _wake(seat: _TaskSeat | _ThreadSeat) -> bool:

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from kimera.clock import FakeClock
 from kimera.errors import BreakerOpen, BulkheadFull
-from kimera.resilience import Breaker, Bulkhead, Cache
+from kimera.resilience import Breaker, Bulkhead, Cache, cached
 
 QUICK = settings(max_examples=80, stateful_step_count=40, deadline=None)
 
@@ -281,6 +281,104 @@ class BulkheadModel(RuleBasedStateMachine):
         self.loop.close()
 
 
+class SingleFlightModel(RuleBasedStateMachine):
+    """A cached async function under callers that come, leave and invalidate while loads end well or badly.
+
+    Every load gives its own number. A caller may get any load's number but one that began before the last invalidation
+    that he came after; and of the loads of one key since its last invalidation at most one runs.
+    """
+
+    keys = st.integers(0, 1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.clock = FakeClock()
+        self.rounds = [0, 0]
+        self.loads: list[tuple[int, int]] = []
+        self.running: dict[int, asyncio.Future[int]] = {}
+        self.callers: list[tuple[asyncio.Task[int], int, int]] = []
+
+        async def load(key: int) -> int:
+            number = len(self.loads)
+            self.loads.append((key, self.rounds[key]))
+            self.running[number] = self.loop.create_future()
+            try:
+                return await self.running[number]
+            finally:
+                del self.running[number]
+
+        self.ask = cached(10, max_size=1, clock=self.clock)(load)
+
+    def turn(self) -> None:
+        async def some() -> None:
+            for _ in range(12):
+                await asyncio.sleep(0)
+
+        self.loop.run_until_complete(some())
+
+    @rule(key=keys, count=st.integers(1, 4))
+    def come(self, key: int, count: int) -> None:
+        for _ in range(count):
+            self.callers.append((self.loop.create_task(self.ask(key)), key, self.rounds[key]))
+        self.turn()
+
+    def pending(self) -> list[int]:
+        return sorted(number for number, future in self.running.items() if not future.done())
+
+    @precondition(lambda self: self.pending())
+    @rule(data=st.data(), good=st.booleans())
+    def land(self, data: st.DataObject, good: bool) -> None:
+        number = data.draw(st.sampled_from(self.pending()))
+        future = self.running[number]
+        future.set_result(number) if good else future.set_exception(ConnectionError(number))
+        if data.draw(st.booleans()):
+            self.turn()  # otherwise something else happens in the same turn of the loop
+
+    @precondition(lambda self: any(not task.done() for task, _, _ in self.callers))
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        waiting = [place for place, (task, _, _) in enumerate(self.callers) if not task.done()]
+        self.callers[data.draw(st.sampled_from(waiting))][0].cancel()
+        if data.draw(st.booleans()):
+            self.turn()
+
+    @rule(key=keys)
+    def invalidate(self, key: int) -> None:
+        self.turn()
+        self.ask.invalidate(key)  # type: ignore[attr-defined]
+        self.rounds[key] += 1
+
+    @rule()
+    def grow_old(self) -> None:
+        self.clock.tick(10)
+
+    @invariant()
+    def one_load_per_key(self) -> None:
+        loads = [self.loads[number] for number in self.running]
+        current = [key for key, round_ in loads if round_ == self.rounds[key]]
+        assert len(set(current)) == len(current)
+
+    @invariant()
+    def nobody_gets_what_was_invalidated_before_he_came(self) -> None:
+        for task, key, round_ in self.callers:
+            if task.done() and not task.cancelled():
+                error = task.exception()
+                number = task.result() if error is None else error.args[0]
+                assert key == self.loads[number][0]
+                assert self.loads[number][1] >= round_
+
+    def teardown(self) -> None:
+        for _ in range(50):
+            self.turn()
+            for number in self.pending():
+                self.running[number].set_result(number)
+        assert all(task.done() for task, _, _ in self.callers)
+        self.nobody_gets_what_was_invalidated_before_he_came()
+        assert self.ask.info().size <= 1  # type: ignore[attr-defined]
+        self.loop.close()
+
+
 def run(machine: type[RuleBasedStateMachine]) -> None:
     """Let hypothesis look for a sequence that breaks the machine."""
     from hypothesis.stateful import run_state_machine_as_test
@@ -301,3 +399,8 @@ def test_the_cache_agrees_with_its_model() -> None:
 def test_the_bulkhead_agrees_with_its_model() -> None:
     """Promise (31, 32): so does the bulkhead with two lists, under any order of arrivals, ends and cancellations."""
     run(BulkheadModel)
+
+
+def test_single_flight_agrees_with_its_model() -> None:
+    """Promise (8, 10): under any order of callers, cancellations, loads and invalidations nobody hangs or is misled."""
+    run(SingleFlightModel)
