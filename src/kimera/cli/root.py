@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from importlib import import_module
 
 import click
@@ -56,17 +58,27 @@ def kimera_command() -> None:
 
 def run() -> None:
     """Run the command line; every failure ends with one sentence on stderr and a documented exit code."""
+    code = _run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if any(thread.name.startswith("dbos-executor") for thread in threading.enumerate()):
+        # the engine is still trying to reach a database that is away; everything that was recorded is safe
+        os._exit(code)
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         code = kimera_command(prog_name="kimera", standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("interrupted", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except KimeraError as error:
-        sys.exit(show_error(error))
+        return show_error(error)
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(EXIT_ERROR)
-    sys.exit(code if isinstance(code, int) else 0)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    return code if isinstance(code, int) else 0

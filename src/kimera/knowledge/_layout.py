@@ -58,14 +58,19 @@ def find_layout(lines: Sequence[str]) -> Layout:
     comment, body, skip, titles = _without_comments(lines)
     best = Layout("", comment=comment)
     quote = _quote(body)
-    for delimiter in (*_MARKS, COLUMNS, RUNS):
+    certain = _all_quoted(body)
+    for delimiter in (certain,) if certain else (*_MARKS, COLUMNS, RUNS):
         if not any(_could_hold(line, delimiter) for line in body[:60]):
             continue
         layout = Layout(delimiter, quote, comment=comment)
         score, width = _score(list(parse(body, layout)), delimiter)
         if score > best.score * _advantage(delimiter, width, best):
             best = Layout(delimiter, quote, comment=comment, score=score, width=width)
-    if best.score < 0.3 and _whole_line_quoted(body):
+    if certain:
+        best = (
+            replace(best, score=1.0) if best.delimiter else Layout(certain, quote, comment=comment, score=1.0, width=2)
+        )
+    elif best.score < 0.3 and _whole_line_quoted(body):
         inner = find_layout([_unwrapped(line) for line in body])
         best = Layout(
             inner.delimiter, '"', comment=comment, score=inner.score, width=inner.width, whole_line_quoted=True
@@ -78,6 +83,19 @@ def find_layout(lines: Sequence[str]) -> Layout:
         best, skip=skip, titles=tuple(filter(None, titles[:-1] if header else titles)), comment_header=header,
         space_before_quote=spaced,
     )  # fmt: skip
+
+
+def _all_quoted(lines: Sequence[str]) -> str | None:
+    """Return the delimiter of a text in which every cell is quoted, whatever stands in the cells; None for others."""
+    text = "\n".join(lines) + "\n"
+    if not text.startswith('"'):
+        return None
+    for mark in _MARKS:
+        whole = re.compile(rf'(?:"(?:[^"]++|"")*+"[{re.escape(mark)}\n]++)++')
+        first = re.compile(rf'"(?:[^"]++|"")*+"{re.escape(mark)}"')
+        if first.match(text) and whole.fullmatch(text):
+            return mark
+    return None
 
 
 def prepare(lines: Iterable[str], layout: Layout) -> Iterator[str]:

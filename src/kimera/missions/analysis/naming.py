@@ -17,11 +17,16 @@ DIGITS = 4  # of a computed mean or slope: more than that is noise in nearly all
 
 
 def in_words(name: str) -> str:
-    """Return a header as words, without its unit and without a capital that only begins it."""
+    """Return a header as words, without its unit and without capitals that only begin its words."""
     words = " ".join(re.sub(r"_+(?!\d)", " ", split_unit(name)[0]).split()) or name  # delta_15n stays one name
-    first = words.split()[0]
-    plain = len(first) > 1 and first[1:].islower()
-    return words[0].lower() + words[1:] if plain else words
+    parts = words.split()
+    title_case = all(part[0].isupper() for part in parts)
+    lowered = [_lowered(part) if title_case or not place else part for place, part in enumerate(parts)]
+    return " ".join(lowered)
+
+
+def _lowered(word: str) -> str:
+    return word.lower() if word[1:].islower() else word
 
 
 def units_of(view: TableView) -> dict[str, str]:
@@ -41,11 +46,11 @@ def say_exact(value: object, unit: str | None = None) -> str:
     return number_text(value, unit) if isinstance(value, bool | int | float) else str(value)
 
 
-def say_rounded(value: float, unit: str | None = None) -> str:
-    """Return a computed real with four significant digits; digits before the point are never dropped."""
+def say_rounded(value: float, unit: str | None = None, digits: int = DIGITS) -> str:
+    """Return a computed real with so many significant digits; digits before the point are never dropped."""
     if not math.isfinite(value) or value == 0:
         return number_text(value, unit)
-    decimals = max(0, DIGITS - 1 - math.floor(math.log10(abs(value))))
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return say_exact(round(value, decimals), unit)
 
 

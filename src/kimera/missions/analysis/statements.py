@@ -40,6 +40,7 @@ TEST_NAMES = {
     "paired_t": "paired t",
 }
 _NAMES = {
+    "sum": "total",
     "std": "standard deviation",
     "min": "minimum",
     "max": "maximum",
@@ -107,14 +108,12 @@ def _subject(measure: Measure) -> str:
     columns, kind = _columns(measure), measure.kind
     if kind in {"r", "r_p"} or kind.startswith(("normality", "groups_", "model_", "outlier_")):
         return _tested(measure)
-    if kind == "extreme_value":
-        edge = _subject(measure.model_copy(update={"kind": "extreme_group"}))
-        return f"{columns} of the {edge}"
-    if kind == "extreme_group":
+    if kind.startswith("extreme_"):
         edge = "lowest" if measure.options.get("low") else "highest"
         statistic = str(measure.options.get("statistic")).replace("value", "").strip()
-        said = f"{statistic + ' ' if statistic else ''}{columns}" if columns else "number of rows"
-        return f"{in_words(measure.by or 'group')} with the {edge} {said}"
+        said = f"{edge} {f'{statistic} ' if statistic else ''}{columns}" if columns else f"{edge} number of rows"
+        by = in_words(measure.by or "group")
+        return f"{said} of any {by}" if kind == "extreme_value" else f"{by} with the {said}"
     fixed = {
         "rows": "number of rows",
         "duplicates": "number of duplicate rows",
@@ -127,7 +126,7 @@ def _subject(measure: Measure) -> str:
         pair = kind.endswith("pair")
         return f"strongest Pearson correlation among {columns}" if pair else f"column most correlated with {columns}"
     name = _NAMES.get(kind, kind.replace("_", " "))
-    plain = kind in {"mean", "median", "min", "max", "minimum", "maximum"}
+    plain = kind in {"mean", "median", "min", "max", "minimum", "maximum", "sum"}
     return f"{name} {columns}" if plain else f"{name} of {columns}"
 
 
@@ -181,7 +180,8 @@ def _say(measure: Measure, value: object, units: Mapping[str, str], *, rounded: 
         return p_text(float(value)).removeprefix("= ")
     if measure.kind == "r" and rounded:
         return f"{value:.2f}"
-    return say_exact(value, unit) if measure.kind in _EXACT or not rounded else say_rounded(value, unit)
+    exact = measure.kind in _EXACT and measure.options.get("statistic") != "mean"
+    return say_exact(value, unit) if exact or not rounded else say_rounded(value, unit)
 
 
 def say_correlation(measure: Measure, r: float, p: float, n: int | None, units: Mapping[str, str], table: str) -> str:
@@ -205,9 +205,11 @@ def say_extreme(measure: Measure, group: str, value: object, units: Mapping[str,
     unit = units.get(measure.columns[0])
     said = say_exact(value, unit) if exact else say_rounded(float(str(value)), unit)
     edge = "lowest" if measure.options.get("low") else "highest"
-    where = rows_in_words(measure.where, units)
+    where, by = rows_in_words(measure.where, units), in_words(measure.by or "group")
+    if not statistic:
+        single = f"the {edge} {_columns(measure)} of a single row{f' for {where}' if where else ''}"
+        return start_sentence(f"{single} in {table} is {said}, of {by} {group}.")
     what = " ".join(filter(None, (edge, statistic, _columns(measure))))
-    by = in_words(measure.by or "group")
     return start_sentence(f"the {by} with the {what}{f' for {where}' if where else ''} in {table} is {group}: {said}.")
 
 

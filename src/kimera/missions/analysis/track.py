@@ -93,7 +93,10 @@ def write_and_run(context: TrackContext, state: State) -> State:
     state = {**state, "runs": runs, "refused": _json(refused)}
     if context.should_stop() or not views or _fully_answered(state):
         return {**state, "explored": None}
-    return {**state, "explored": explore(context, list(views.values()))}
+    return {
+        **state,
+        "explored": explore(context, list(views.values()), answering=not any(run["asked"] for run in runs)),
+    }
 
 
 def _title(text: str) -> str:

@@ -48,6 +48,11 @@ def workflow_id(mission_id: str, round_: int) -> str:
     return mission_id if round_ == 0 else f"{mission_id}:round:{round_}"
 
 
+ENGINE_THREADS = "dbos-executor"
+DRAIN_SECONDS = 5.0
+"""A record being written is let finish; with the database away the engine would try for ever."""
+
+
 class Engine:
     """The running engine of this process; ``slot`` is unique among live processes."""
 
@@ -165,7 +170,10 @@ class Engine:
         asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        writing = [thread for thread in threading.enumerate() if thread.name.startswith(ENGINE_THREADS)]
         DBOS.destroy()
+        for thread in writing:
+            thread.join(DRAIN_SECONDS)
         self._loop.close()
         if self._own is not None:
             self._own.dispose()

@@ -19,13 +19,13 @@ from kimera.missions.contracts import (
 from kimera.missions.control._floor import Floor
 from kimera.missions.control._steps import (
     CANCELLED,
-    CRASH_LIMIT,
     PACKAGE,
     Case,
     Recorded,
     Ticket,
     bury,
     close_track,
+    crash_limit,
     crash_loop,
     ended,
     look,
@@ -122,7 +122,7 @@ def act(floor: Floor, mission_id: str, round_: int, number: str, news: Recorded)
         return {"status": "over"}
     step = f"fuse:{round_}:{number}"
     lost, _ = floor.home.attempts.begin(mission_id, step)
-    if lost > CRASH_LIMIT:
+    if lost > crash_limit(floor):
         return bury(floor, mission_id, round_, crash_loop("fuse", lost), "fuse")
     if news["final"]:
         if news["reason"] == "deadline":

@@ -25,9 +25,23 @@ from kimera.storage.fold import MissionRow
 from kimera.storage.missions import Brief, Entry
 from kimera.telemetry.events import coerce
 
-__all__ = ["CRASH_LIMIT", "Ticket", "bury", "close_track", "fail_track", "ingest", "look", "run_phase", "step_name"]
+__all__ = [
+    "CRASH_LIMIT",
+    "PERSONAL_CRASH_LIMIT",
+    "Ticket",
+    "bury",
+    "close_track",
+    "fail_track",
+    "ingest",
+    "look",
+    "run_phase",
+    "step_name",
+]
 
 CRASH_LIMIT = 3
+PERSONAL_CRASH_LIMIT = 10
+"""With workers a lost step is taken over by itself, so three losses are a loop; in a home of one process a person
+started each time, and a process killed at the same place a few times says nothing about the step."""
 """A step begun and lost more often than this without being recorded ends its track."""
 
 PARTIAL_SHARE = 0.6
@@ -55,6 +69,11 @@ class Ticket:
 def step_name(ticket: Ticket, phase: str) -> str:
     """Return the name under which a phase is counted."""
     return f"{ticket.track}:{ticket.attempt}:{phase}"
+
+
+def crash_limit(floor: Floor) -> int:
+    """Return how often a step may be begun and lost before it is not begun again."""
+    return PERSONAL_CRASH_LIMIT if floor.home.embedded else CRASH_LIMIT
 
 
 def crash_loop(step: str, lost: int) -> Failure:
@@ -127,7 +146,7 @@ def ingest(floor: Floor, mission_id: str, round_: int) -> Recorded:
         return {"status": "over"}
     if case.row.library is None:
         lost, _ = floor.home.attempts.begin(mission_id, f"ingest:{round_}")
-        if lost > CRASH_LIMIT:
+        if lost > crash_limit(floor):
             return bury(floor, mission_id, round_, crash_loop("ingest", lost), "ingest")
         _read_folder(floor, case, round_, lost)
     current = floor.home.attempts.current(mission_id).values()
@@ -186,7 +205,7 @@ def run_phase(floor: Floor, ticket: Ticket, index: int, state_blob: str | None) 
     step = step_name(ticket, phase.name)
     started = floor.home.attempts.start(ticket.mission_id, ticket.track, ticket.attempt, phase_names(track))
     lost, inbox = floor.home.attempts.begin(ticket.mission_id, step, ticket.track)
-    if lost > CRASH_LIMIT:
+    if lost > crash_limit(floor):
         return fail_track(floor, ticket, crash_loop(step, lost), phase.name)
     goal = {"step": phase.name, "kind": "phase", "goal": f"step {index + 1} of {len(track.phases)}"}
     floor.home.missions.append(

@@ -23,7 +23,7 @@ COVERS = 0.75  # share of a question's words that a sentence must hold to be tak
 DIRECT = re.compile(
     r"\s*(?:what(?:'s| is| was| are| were)|how (?:many|much|old|long|high|large|far)|when|who|where)\b", re.I
 )
-CHOOSING = re.compile(r"\s*(?:which|is|are|was|were|do|does|did)\b", re.I)
+CHOOSING = re.compile(r"\s*(?:which|is|are|was|were|do|does|did|has|have|how (?:do|does|did|is|are))\b", re.I)
 NUMBERS_LABEL = "Computed from the tables"
 TEXTS_LABEL = "Stated in the documents"
 CONTEXT_LABEL = "Context"

@@ -98,8 +98,8 @@ class Verification(Frozen):
         parts += [f"{source.name} is {source.status}" for source in off[:10]]
         parts += [f"{len(off) - 10} more files are changed or missing"] if len(off) > 10 else []
         parts += [f"the report itself has {len(self.problems)} faults"] if self.problems else []
-        names = ", ".join(check.id for check in self.affected)
-        return f"{checked}: {'; '.join(parts)}.{' Affected: ' + names + '.' if names else ''}"
+        names = ", ".join(check.id for check in self.affected if check.status != "changed_source")
+        return f"{checked}: {'; '.join(parts)}.{' No longer true: ' + names + '.' if names else ''}"
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON-safe data with the verdict beside the details."""

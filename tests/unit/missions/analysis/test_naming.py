@@ -13,6 +13,8 @@ from kimera.missions.analysis.plan import Condition
     [
         ("body_mass_g", "body mass"),
         ("Mean body mass (g)", "mean body mass"),
+        ("Unit Price (EUR)", "unit price"),
+        ("Order ID", "order ID"),
         ("GDP per head", "GDP per head"),
         ("delta_15n", "delta_15n"),
         ("_", "_"),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
 import duckdb
 import numpy as np
 import pytest
 
 from kimera.missions.analysis.question.tables import ColumnView, TableView
 from kimera.missions.analysis.survey.explore import left_out
+from kimera.missions.analysis.survey.findings import rank
 from kimera.missions.analysis.survey.joins import put_together
 from kimera.missions.analysis.survey.relations import associations, differences, pairs, reversals, trends
 from kimera.missions.analysis.survey.wording import say_finding
+from kimera.missions.contracts import Computation
 
 
 def test_a_correlation_that_turns_within_groups_is_marked() -> None:
@@ -133,3 +138,48 @@ def test_a_join_keeps_every_row_one_row_or_is_refused() -> None:
     assert (8, 28) == db.execute("SELECT count(*), sum(iron) // 2 FROM joined").fetchone()
     with pytest.raises(ValueError, match="multiply rows"):
         put_together(db, "again", "blood", "birds", "id", "nest", ["mass"])
+
+
+def relation(question: str, groups: list[tuple[str, float]], q: float = 0.0) -> list[tuple[str, str]]:
+    """Return (role, statement) of what a question makes of one tested difference."""
+    view = TableView(
+        name="t",
+        title="t",
+        source_id="s",
+        rows=90,
+        columns=(
+            ColumnView(name="mass_g", role="number", stored="real", unique=80, unit="g"),
+            ColumnView(name="kind", role="text", stored="text", unique=len(groups)),
+        ),
+    )
+    named = [{"name": name, "n": 30, "mean": mean} for name, mean in groups]
+    item = {"kind": "difference", "columns": ["mass_g", "kind"], "n": 90, "p": q, "effect": 0.4, "groups": named}
+    made = Computation(id="c", code="", inputs=(), result={"found": [{**item, "test": "Welch's t"}]})
+    adjustment = Computation(id="a", code="", inputs=(), result=[q])
+    context = SimpleNamespace(question=question, attempt=1, started_at=datetime(2026, 1, 1, tzinfo=UTC))
+    focus = {"t": {"mass_g", "kind"}} if "mass" in question else {"t": set(), "other": {"x"}}
+    claims = rank(context, [view], focus, {"t": made}, adjustment)  # type: ignore[arg-type]
+    return [(claim.role, claim.statement) for claim in claims]
+
+
+def test_the_relation_between_the_two_things_asked_about_is_the_answer() -> None:
+    """Promise: a yes/no question on two columns is answered by their relation, also when none shows."""
+    two = [("oak", 9.0), ("elm", 5.0)]
+    role, said = relation("Is mass related to the kind?", two)[0]
+    assert ("answer", "Mass differs by kind") == (role, said[:20])
+    (none,) = relation("Is mass related to the kind?", two, 0.4)
+    assert "answer" == none[0]
+    assert none[1].startswith("Mass does not clearly differ by kind")
+    assert "finding" == relation("Which factors go with mass?", two)[0][0]
+
+
+def test_two_of_several_groups_are_answered_by_their_own_means() -> None:
+    """Promise: a test over all groups does not stand for a comparison of two of them."""
+    found = relation("Do oak have more mass than elm?", [("oak", 9.0), ("elm", 5.0), ("fir", 7.0)])
+    assert ["finding", "answer", "answer", "context"] == [role for role, _ in found]
+    assert "The mean mass is 9 g for kind oak (n = 30)." == found[1][1]
+
+
+def test_what_a_question_does_not_speak_of_is_context() -> None:
+    """Promise: a strong relation between other columns never poses as a finding about the question."""
+    assert "context" == relation("What about x?", [("oak", 9.0), ("elm", 5.0)])[0][0]

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from kimera.missions.analysis.execution import compute
 from kimera.missions.analysis.naming import in_words, listed
 from kimera.missions.analysis.question.conditions import find_conditions
+from kimera.missions.analysis.question.dimensions import spell_out
 from kimera.missions.analysis.question.linking import find_columns
 from kimera.missions.analysis.question.tables import ColumnView, TableView
 from kimera.missions.analysis.question.words import split_name
@@ -30,15 +31,17 @@ MOST_NUMBERS, MOST_GROUPS, MOST_PAIRS, MOST_DIFFERENCES = 24, 8, 90, 60
 _NAMES_ROWS = frozenset({"id", "index", "code", "key", "unnamed", "uuid", "column00", "row"})
 
 
-def explore(context: TrackContext, views: list[TableView]) -> dict[str, Any]:
+def explore(context: TrackContext, views: list[TableView], *, answering: bool = True) -> dict[str, Any]:
     """Return claims, computations, the number of tests and notes about the tables, as JSON data.
 
     Each table has computations of its own, so that a changed file touches only what rests on it; the adjustment of all
     p-values together is one more computation, over the p-values alone. Small tables beside large ones, and tables that
-    sum up another one, are described but not tested.
+    sum up another one, are described but not tested. With ``answering`` a finding may be the answer to the question.
     """
-    focus = {view.name: focus_of(context.question, view) for view in views}
-    tested, survey = [view for view in views if not left_out(view, views)], Survey()
+    question = spell_out(context.question, views)
+    focus = {view.name: focus_of(question, view) for view in views}
+    tested = [view for view in views if not left_out(view, views)]
+    survey = Survey(answering=answering)
     survey.leave_out([view for view in views if view not in tested])
     for view in views:
         if context.should_stop():
@@ -59,8 +62,9 @@ def explore(context: TrackContext, views: list[TableView]) -> dict[str, Any]:
 
 @dataclass
 class Survey:
-    """What was computed about the tables, by table name."""
+    """What was computed about the tables, by table name; ``answering`` as in `explore`."""
 
+    answering: bool = True
     profiles: dict[str, Computation] = field(default_factory=dict)
     relations: dict[str, Computation] = field(default_factory=dict)
     adjustment: Computation | None = None
@@ -118,10 +122,10 @@ class Survey:
 
     def result(self, context: TrackContext, views: list[TableView], focus: dict[str, set[str]]) -> dict[str, Any]:
         """Return what the package needs."""
-        claims = rank(context, views, focus, self.relations, self.adjustment)
+        claims = rank(context, views, focus, self.relations, self.adjustment, answering=self.answering)
         views = [view for view in views if view.name in self.profiles]
         spoken = {view.name: focus[view.name] if view.name in self.relations else set() for view in views}
-        claims += describe_tables(context, views, spoken, self.profiles)
+        claims += describe_tables(context, views, spoken, self.profiles, answering=self.answering)
         made = [*self.profiles.values(), *self.relations.values()] + ([self.adjustment] if self.adjustment else [])
         tests = sum(len(p_values(one)) for one in self.relations.values())
         note = (

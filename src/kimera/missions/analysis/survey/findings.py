@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from kimera.missions.analysis.answers import claim_id
 from kimera.missions.analysis.naming import in_words, units_of
 from kimera.missions.analysis.question.tables import TableView
+from kimera.missions.analysis.question.words import words
 from kimera.missions.analysis.survey.wording import LEVEL, adjusted_p, say_finding, say_group_mean, say_median
 from kimera.missions.contracts import About, Computation, NumberClaim
 from kimera.missions.track import TrackContext
@@ -45,10 +47,13 @@ def rank(
     focus: dict[str, set[str]],
     relations: dict[str, Computation],
     adjustment: Computation | None,
+    *,
+    answering: bool = True,
 ) -> list[NumberClaim]:
     """Return findings by question overlap x effect x support; nothing whose adjusted p is 0.05 or more counts as found.
 
-    Up to three relations that the question speaks of and that did not show are said too.
+    Some relations that the question speaks of and that did not show are said too. ``answering`` lets the relation
+    between the two columns of a question be its answer.
     """
     any_focus = any(focus.values())
     listed = _adjusted(relations, adjustment)
@@ -65,11 +70,35 @@ def rank(
                 continue
         if adjusted_p(item) < LEVEL and found_ones < MOST_FINDINGS:
             found_ones += 1
-            claims += _claims(context, made, place, item, by_name[item["table"]], -minus_score, overlap)
-        elif overlap >= 1 and open_ends < MOST_OPEN and adjusted_p(item) >= LEVEL:
+            found = _claims(context, made, place, item, by_name[item["table"]], -minus_score, overlap)
+            claims += _roles(found, item, context.question if answering else "", overlap if any_focus else 1)
+        elif overlap >= 1 and open_ends < MOST_OPEN * overlap and adjusted_p(item) >= LEVEL:
             open_ends += 1
-            claims += _claims(context, made, place, item, by_name[item["table"]], -minus_score / 4, overlap)
+            found = _claims(context, made, place, item, by_name[item["table"]], -minus_score / 4, overlap)
+            claims += _roles(found, item, context.question if answering else "", overlap)
     return claims
+
+
+_ASKS_PAIR = re.compile(r"\W*(?:is|are|was|were|do|does|did|has|have|how (?:do|does|did|is|are))\b", re.IGNORECASE)
+
+
+def _roles(claims: list[NumberClaim], item: dict[str, Any], question: str, overlap: int) -> list[NumberClaim]:
+    """Make the relation between the two columns of a question its answer, and one it does not speak of context.
+
+    Where the question names some of several groups, their means answer it; the difference is one between all groups.
+    """
+    head, *means = claims
+    if not overlap:
+        return [head.model_copy(update={"role": "context"}), *means]
+    if overlap < 2 or not _ASKS_PAIR.match(question):
+        return claims
+    spoken = {word.stem for word in words(question)}
+    named = [g["name"] for g in item.get("groups", ()) if {w.stem for w in words(g["name"])} <= spoken]
+    if 2 <= len(named) < len(item.get("groups", ())) and means:
+        chosen = [claim.about.entity in named for claim in means]
+        update = {"role": "answer", "relevance": 1.0}
+        return [head, *(c.model_copy(update=update) if yes else c for c, yes in zip(means, chosen, strict=True))]
+    return [head.model_copy(update={"role": "answer"}), *means]
 
 
 def _overlap(item: dict[str, Any], focus: dict[str, set[str]]) -> int:
@@ -160,7 +189,12 @@ def _group_means(
 
 
 def describe_tables(
-    context: TrackContext, views: list[TableView], focus: dict[str, set[str]], profiles: dict[str, Computation]
+    context: TrackContext,
+    views: list[TableView],
+    focus: dict[str, set[str]],
+    profiles: dict[str, Computation],
+    *,
+    answering: bool = True,
 ) -> list[NumberClaim]:
     """Return what anyone should know of the tables: rows, duplicates, most missing, the columns asked about."""
     claims: list[NumberClaim] = []
@@ -169,14 +203,24 @@ def describe_tables(
         table: Any = made.result if made is not None else None
         if made is None or not isinstance(table, dict):
             continue
-        texts = _shape(view, table)
         units = units_of(view)
-        claims += [_context_claim(context, made, path, text, view.title) for path, text in texts]
+        for path, text in _shape(view, table):
+            claim = _context_claim(context, made, path, text, view.title)
+            asked = _ASKED_OF_TABLES.get(str(path[0]))
+            answers = answering and asked is not None and asked.search(context.question) is not None
+            claims.append(claim.model_copy(update={"role": "answer", "relevance": 1.0}) if answers else claim)
         for name in sorted(focus[view.name] & set(table["numbers"])):
             text = say_median(name, table["numbers"][name], in_words(view.title), units.get(name))
             claim = _context_claim(context, made, ("numbers", name, "median"), text, view.title)
             claims.append(claim.model_copy(update={"unit": units.get(name)}))
     return claims
+
+
+_ASKED_OF_TABLES = {
+    "rows": re.compile(r"\bhow (?:many rows|many records|many entries|large|big)\b|\bnumber of rows\b", re.IGNORECASE),
+    "missing": re.compile(r"\bmissing values?\b|\b(?:most|values are|data is) missing\b|\bincomplete\b", re.IGNORECASE),
+    "duplicates": re.compile(r"\bduplicate", re.IGNORECASE),
+}
 
 
 def _shape(view: TableView, table: dict[str, Any]) -> list[tuple[Path, str]]:

@@ -11,7 +11,6 @@ from kimera.missions.fusion.wording import number_text
 __all__ = ["LEVEL", "adjusted_p", "say_finding", "say_group_mean", "say_median"]
 
 LEVEL = 0.05
-SHARE_SHOWN = 0.01  # of the variance; below that the share is said to be less than one percent
 
 
 def adjusted_p(item: Mapping[str, Any]) -> float:
@@ -54,7 +53,7 @@ def _difference(item: Mapping[str, Any], units: Mapping[str, str]) -> str:
     groups = sorted(item["groups"], key=lambda g: -g["mean"])
     high, low = groups[0], groups[-1]
     clear = f"{a} differs by {b}" if adjusted_p(item) < LEVEL else f"{a} does not clearly differ by {b}"
-    share = f"{100 * item['effect']:.0f} %" if item["effect"] >= SHARE_SHOWN else "less than 1 %"
+    share = say_rounded(100 * item["effect"], "%", 2)
     return (
         f"{clear}: the mean is {say_rounded(high['mean'], unit)} for {high['name']} (n = {high['n']:,}) and "
         f"{say_rounded(low['mean'], unit)} for {low['name']} (n = {low['n']:,}); {share} of the variance lies between "

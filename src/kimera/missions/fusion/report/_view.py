@@ -318,7 +318,7 @@ def _facts(claim: TextClaim | NumberClaim, computation: Computation | None) -> t
     if claim.p_adjusted is not None and not tested:
         said.append(f"adjusted p {p_text(claim.p_adjusted)}")
     surveyed = claim.path[:1] == ("found",)  # one computation for many pairs of columns: its rows are not this claim's
-    if computation is not None and computation.rows_read and not surveyed:
+    if computation is not None and computation.rows_used < computation.rows_read and not surveyed:
         said.append(f"{computation.rows_used:,} of {computation.rows_read:,} rows used")
     return tuple(said)
 
