@@ -2,7 +2,7 @@
 
     python benchmarks/dabench.py --data DIR [--json] [--level easy|medium|hard] [--half dev|held|all] [--show]
 
-DIR holds ``questions.jsonl`` (question, constraints, format, file_name, level, concepts, answers) and ``tables/``. The
+DIR holds ``questions.jsonl`` (question, constraints, format, file_name, level, concepts, answers) and ``tables/``.
 The question is put as a person would: question, constraints and format as one text, the folder holding the one table.
 It goes through the librarian and the phases of the analysis track; answers are read from the claims' ``slot``.
 
@@ -10,7 +10,7 @@ It goes through the librarian and the phases of the analysis track; answers are 
   decimals when it asks for none); text without case and outer quotes; lists in any order.
 * answered: at least one named answer was given. What was refused counts against the overall share only.
 * half: tables are parted by the parity of the sha256 of their name; ``dev`` was looked at while building, ``held`` only
-  counted.
+  counted until the second round of work, which looked at all of it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ import hashlib
 import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +73,14 @@ def arguments() -> argparse.Namespace:
 
 def questions(data: Path) -> list[Row]:
     """Return the questions with the half their table belongs to."""
-    rows = [json.loads(line) for line in (data / "questions.jsonl").read_text(encoding="utf-8").splitlines() if line]
+    listed, tables = data / "questions.jsonl", data / "tables"
+    if not listed.is_file() or not tables.is_dir():
+        sys.exit(f"dabench: {data} does not hold questions.jsonl and tables/. Give that folder with --data.")
+    rows = [json.loads(line) for line in listed.read_text(encoding="utf-8").splitlines() if line]
+    missing = sorted({row["file_name"] for row in rows if not (tables / row["file_name"]).is_file()})
+    if not rows or missing:
+        said = f"lacks {len(missing)} table(s), first {missing[0]}" if missing else "holds no question"
+        sys.exit(f"dabench: {data} {said}. Copy the whole data set.")
     for row in rows:
         odd = int(hashlib.sha256(row["file_name"].encode()).hexdigest(), 16) % 2
         row["half"] = "dev" if odd else "held"
@@ -193,11 +202,13 @@ def concepts(outcomes: list[Row]) -> list[str]:
 
 def tell(row: Row, outcome: Row) -> None:
     """Print what went wrong with one question."""
-    print(f"#{row['id']} {row['file_name']} {row['level']} {'wrong' if outcome['answered'] else 'refused'}")
-    print("   ", " ".join(row["question"].split())[:200])
-    print("    label", row["answers"], "given", outcome["given"])
+    # standard output is kept for the report, which may be one JSON object
+    say = partial(print, file=sys.stderr)
+    say(f"#{row['id']} {row['file_name']} {row['level']} {'wrong' if outcome['answered'] else 'refused'}")
+    say("   ", " ".join(row["question"].split())[:200])
+    say("    label", row["answers"], "given", outcome["given"])
     for gap in outcome["gaps"]:
-        print("    gap:", gap[:200])
+        say("    gap:", gap[:200])
 
 
 def table(report: Row) -> str:

@@ -134,6 +134,7 @@ class Output(Frozen):
     decimals: tuple[int | None, ...] = ()
     percent: bool = False
     each: str | None = None
+    keys: tuple[str, ...] = Field(default=(), description="Names of the measures when one answer maps names to values.")
 
 
 class Refusal(Frozen):

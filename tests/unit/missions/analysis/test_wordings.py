@@ -125,3 +125,74 @@ def test_signs_of_a_misreading_leave_the_answer_open(question: str, reason: str)
     plan = read(question)
     assert () == plan.outputs
     assert any(reason in refusal.reason for refusal in plan.refused)
+
+
+def test_an_answer_may_map_names_to_values() -> None:
+    """Promise: ``{'A': x, ...}`` gets one value per column or group named, dots standing for the numbers between."""
+    asked = "How many missing values are there for each column?\n@missing_values[{'age': a, 'deck': b}]"
+    assert {"missing_values": "{'age': 1, 'deck': 0}"} == ask(asked)
+    monthly = (
+        "Calculate the average ticket price for each month. Round to two decimals.\n"
+        "@monthly_avg_price[{'month_1': a, ..., 'month_3': c"
+    )
+    means = [float(np.mean([r[4] for r in ROWS if int(r[6][5:7]) == month])) for month in (1, 2, 3)]
+    expected = {f"month_{k}": round(mean, 2) for k, mean in enumerate(means, 1)}
+    assert {"monthly_avg_price": str(expected)} == ask(monthly)
+
+
+def test_months_named_with_their_number_choose_rows_of_a_date() -> None:
+    """Promise: ``June (month 6)`` ties an answer named after June to the sixth month."""
+    asked = (
+        "Extract the month from the boarded date and compute the average ticket price in January (month 1) and "
+        'February (month 2).\n@avg_january[a] @avg_february[b] where "a", "b" are rounded to two decimals.'
+    )
+    assert {"avg_january": 77.75, "avg_february": 20.5} == ask(asked)
+
+
+def test_words_of_a_new_column_are_no_statistic() -> None:
+    """Promise: the largest ``price_range`` is a maximum, not a range."""
+    asked = (
+        'Create a new feature "price_range" which is the difference between the ticket price and the age. What is the '
+        'largest?\n@max_price_range[m] where "m" is rounded to one decimal.'
+    )
+    assert {"max_price_range": max(row[4] - row[3] for row in ROWS if row[3] is not None)} == ask(asked)
+
+
+def test_groups_by_size_with_bounds_in_words() -> None:
+    """Promise: bins given without quotes, with the column in the middle and words for the bounds, are counted."""
+    asked = (
+        "Categorize the passengers by age: young (fewer than 25 years), middle (25 to 40), old (41 or more). Count "
+        'each group.\n@young[a], @middle[b], @old[c] where "a", "b", "c" are integers.'
+    )
+    assert {"young": 2, "middle": 3, "old": 2} == ask(asked)
+
+
+def test_how_many_the_top_group_has() -> None:
+    """Promise: beside the group with most rows its number of rows is given."""
+    asked = (
+        "Which deck has the greatest number of passengers and how many does it have?\n"
+        '@top_deck[deck] @top_count[n] where "deck" is a letter and "n" is an integer.'
+    )
+    assert ask(asked)["top_count"] == 3
+
+
+def test_a_regression_of_one_column_on_others_over_all_rows() -> None:
+    """Promise: ``regression of A on B`` predicts A, and ``no split`` keeps every row."""
+    asked = (
+        "Fit a linear regression of ticket_price on passenger_id and lived. No train-test split. Report the "
+        'coefficient of determination.\n@r_squared[r2] where "r2" is rounded to three decimals.'
+    )
+    design = np.array([[1, row[0], row[5]] for row in ROWS], dtype=float)
+    weights, *_ = np.linalg.lstsq(design, PRICES, rcond=None)
+    error = PRICES - design @ weights
+    expected = 1 - float((error**2).sum() / ((PRICES - PRICES.mean()) ** 2).sum())
+    assert {"r_squared": round(expected, 3)} == ask(asked)
+
+
+def test_a_phrase_before_a_header_in_brackets_names_it_later() -> None:
+    """Promise: ``monetary outlay (ticket_price)`` makes ``outlay`` mean that column in the name of an answer."""
+    asked = (
+        "Describe the monetary outlay (ticket_price) and the age.\nCalculate the mean of both.\n"
+        '@mean_monetary_outlay[a] where "a" is rounded to two decimals.'
+    )
+    assert {"mean_monetary_outlay": round(float(PRICES.mean()), 2)} == ask(asked)

@@ -75,7 +75,11 @@ _DEMANDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"\b(?:fill\w*|imput(?:e|ing|ed)|replac(?:e|ing))\b.{0,40}\b(?:missing|null|nan)\b|\bimput(?:e|ing)\b", ("fill",)),
     (r"\b(?:remov|drop|delet|eliminat)\w*\b.{0,20}\bduplicat", ("drop_duplicates",)),
     (r"\b(?:remov|drop|delet|eliminat|exclud)\w*\b.{0,30}\boutliers?\b", ("drop_outliers",)),
-    (r"\b(?:replac|cap|clip|winsor)\w*\b.{0,40}\boutliers?\b|\boutliers?\b.{0,30}\b(?:replac|capp|clipp)\w*", ()),
+    (
+        r"\b(?:replac|cap|clip|winsor)\w*\b.{0,60}\b(?:outliers?|standard deviations)\b|"
+        r"\boutliers?\b.{0,30}\b(?:replac|capp|clipp)\w*",
+        (),
+    ),
     (r"\b(?:label|ordinal|categorical)[- ]encod|\bencod(?:e|ing)\b", ("encode",)),
     (
         r"\b(?:min-?max|z-?score) (?:normali[sz]|scal)|\b(?:normali[sz]|standardi[sz])(?:e|ing) (?:the|it|them)",

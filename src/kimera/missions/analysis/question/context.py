@@ -10,7 +10,7 @@ from kimera.missions.analysis.plan import Condition, Step
 from kimera.missions.analysis.question.linking import MEASURE_WORDS, Mention, find_columns
 from kimera.missions.analysis.question.slots import Asked, Slot
 from kimera.missions.analysis.question.tables import ColumnView, TableView
-from kimera.missions.analysis.question.words import words
+from kimera.missions.analysis.question.words import stem, words
 
 __all__ = ["Context", "Unanswerable"]
 
@@ -86,6 +86,20 @@ class Context:
         found = []
         for mention in self.mentions(phrase):
             spoken = [w.stem for w in words(phrase[mention.start : mention.end])]
-            if not all(stem in MEASURE_WORDS for stem in spoken) or mention.score >= 1.2:
+            if not all(w in MEASURE_WORDS for w in spoken) or mention.score >= 1.2:
                 found.append(mention.column)
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(found)) or self.introduced(phrase)
+
+    def introduced(self, phrase: str) -> list[str]:
+        """Return the column the question spells out, ``atmospheric temperature (AT)`` for ``atmos temp``."""
+        spoken = [w for w in words(phrase.lower()) if w.stem not in MEASURE_WORDS and len(w.text) > 2]
+        best: dict[str, int] = {}
+        for column in self.table.columns:
+            for match in re.finditer(
+                rf"((?:[A-Za-z]+\s+){{1,4}})(?:column\s+)?\(\s*[\"'“]?{re.escape(column.name)}[\"'”]?\s*\)", self.text
+            ):
+                known = [w.text.lower() for w in words(match[1])]
+                hits = [w for w in spoken if any(k.startswith(w.text) or w.stem == stem(k) for k in known)]
+                best[column.name] = max(len(hits), best.get(column.name, 0))
+        top = max(best.values(), default=0)
+        return [c for c, n in best.items() if n == top] if top and list(best.values()).count(top) == 1 else []

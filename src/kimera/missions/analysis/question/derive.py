@@ -21,7 +21,7 @@ _NEW = re.compile(
     re.IGNORECASE,
 )
 _GROUPS = re.compile(
-    r"\b(?:divid|split|categori[sz]|group|bin|classif|segment)\w*\b.{0,80}\b(?:into|as|groups?|categories)\b|"
+    r"\b(?:divid|split|categori[sz]|group|bin|classif|segment)\w*\b.{0,80}\b(?:into|as|by|groups?|categories)\b|"
     r"\bcreat\w*\b.{0,30}\b(?:categories|groups|bins)\b",
     re.IGNORECASE,
 )
@@ -98,6 +98,9 @@ def read_derivation(sentence: str, table: TableView, known: str | None) -> Step 
 
 def _arithmetic(text: str, name: str, mentions: list[Mention], table: TableView) -> Step | None:
     columns = list(dict.fromkeys(m.column for m in mentions))
+    plain = [c.name for c in table.columns if c.role == "number" and c.name in columns]
+    if len(plain) >= 2:
+        columns = [c for c in columns if c in plain]  # ``high minus low of each day`` measures no days
     if len(columns) < 2:
         return None
     formula = _between_formula(text, mentions)
@@ -246,6 +249,7 @@ def _date_part(text: str, name: str, mentions: list[Mention], table: TableView) 
     dated = [
         m.column for m in mentions if (c := table.column(m.column)) is not None and (c.role == "date" or c.date_format)
     ]
+    name = part if name == "new_feature" and part else name
     return Step(kind="part", target=name, columns=(dated[-1],), how=part) if part and dated else None
 
 
@@ -257,7 +261,7 @@ _SPAN = (
     rf"below|less "
     rf"than or "
     rf"equal to|"
-    rf"less than|"
+    rf"less than|fewer than|"
     rf"up to|"
     rf"at most|"
     rf"above|"
@@ -311,7 +315,7 @@ def _range(match: re.Match[str], kind: int) -> Range | None:
     if kind == 1:
         edge, op = number_of(match["edge"]), match["op"].lower()
         closed = op in {"<=", ">=", "≤", "≥", "up to", "at most", "at least"} or "equal" in op
-        if op in {"<", "<=", "≤", "under", "below", "up to", "at most"} or op.startswith("less"):
+        if op in {"<", "<=", "≤", "under", "below", "up to", "at most"} or op.startswith(("less", "fewer")):
             return Range(label=label, high=edge, high_open=not closed)
         return Range(label=label, low=edge, low_open=not closed)
     if kind == 2:

@@ -12,7 +12,12 @@ from kimera.missions.analysis.question.linking import find_columns
 from kimera.missions.analysis.question.slots import Slot
 from kimera.missions.analysis.question.words import split_name
 
-__all__ = ["read_extreme", "strongest"]
+__all__ = ["MOST_RELATED", "read_extreme", "strongest"]
+
+MOST_RELATED = (
+    r"\bstrongest\b|\bmost (?:strongly |highly )?correlated\b|\bhighest (?:absolute )?correlation|"
+    r"\bcorrelat\w*\s+(?:the )?(?:most|best)\b|\blargest (?:absolute )?correlation"
+)
 
 _STATISTICS = {"mean": r"\b(?:mean|average|avg)\b", "median": r"\bmedian\b", "sum": r"\b(?:sum|total)\b"}
 _ANY = (

@@ -211,7 +211,7 @@ def _affirmed(yes: str, slot: Slot, context: Context) -> tuple[Comparison, ...]:
     if re.search(r"\bhomogen|\bequal variance", phrase, re.IGNORECASE):
         return (Comparison(measure=_test_p(slot, context), op=">", value=alpha or 0.05),)
     if not re.search(
-        r"\bsignifican|\bdifferen|\bcorrelat|\brelation|\bassociat|\breject|\bdependen", phrase, re.IGNORECASE
+        r"\bsignifican|\bdiffer|\bcorrelat|\brelation|\bassociat|\breject|\bdependen", phrase, re.IGNORECASE
     ):
         raise Unanswerable(f"what {yes!r} means for {slot.name} was not understood")
     if re.search(r"\breject", phrase, re.IGNORECASE) and re.search(r"\bfail", phrase, re.IGNORECASE):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from kimera.missions.analysis.plan import Measure
 from kimera.missions.analysis.question import models
 from kimera.missions.analysis.question.cleaning import outlier_rule
 from kimera.missions.analysis.question.context import Context, Unanswerable
 from kimera.missions.analysis.question.counts import read_count
-from kimera.missions.analysis.question.extremes import read_extreme
+from kimera.missions.analysis.question.extremes import MOST_RELATED, read_extreme
 from kimera.missions.analysis.question.kinds import kind_of, spread_rule
 from kimera.missions.analysis.question.linking import MEASURE_WORDS, alike, find_columns, name_match
 from kimera.missions.analysis.question.relating import correlation, read_test
@@ -45,7 +46,7 @@ ONE_COLUMN = frozenset(
 
 def read_measure(slot: Slot, context: Context, part: int = 0, each: str | None = None) -> Measure:
     """Return the measure of one slot part; raises `Unanswerable` when a column, group or test stays open."""
-    kind = kind_of(slot, part)
+    kind = kind_of(_without_columns(slot, context), part)
     if kind is None and each is not None and context.phrase_columns(" ".join(slot.tokens)) == [each]:
         return Measure(kind="group_name", columns=(each,), by=each, stage=len(context.steps))
     where = slot_conditions(slot, context)
@@ -68,6 +69,17 @@ def read_measure(slot: Slot, context: Context, part: int = 0, each: str | None =
     )
 
 
+def _without_columns(slot: Slot, context: Context) -> Slot:
+    """Return a slot without the words of a new column in its name: the range in ``max_daily_range`` is no statistic."""
+    for column in context.derived:
+        parts = split_name(column)
+        for k in range(len(slot.tokens) - len(parts) + 1):
+            rest = (*slot.tokens[:k], *slot.tokens[k + len(parts) :])
+            if list(slot.tokens[k : k + len(parts)]) == parts and len(parts) > 1 and rest:
+                return replace(slot, tokens=rest)
+    return slot
+
+
 _EDGE = (
     r"\b(?:highest|most|largest|greatest|maximum|lowest|least|smallest|minimum|fewest|oldest|youngest|"
     r"longest|shortest)\b"
@@ -79,7 +91,7 @@ def _which(context: Context) -> str | None:
     for sentence, end in context.with_words(r"\b(?:which|what)\s+(?=\w)"):
         for mention in find_columns(sentence, context.table):
             column = context.column(mention.column)
-            if mention.start - end <= 8 and (column.role != "number" or column.unique <= 12):
+            if 0 <= mention.start - end <= 8 and (column.role != "number" or column.unique <= 12):
                 return mention.column
     return None
 
@@ -96,7 +108,7 @@ def _edge_kind(kind: str | None, slot: Slot, context: Context) -> str | None:
     if asked in named and kind in {None, "max", "min", "mode"} and context.says(_EDGE):
         return "extreme"
     if kind is None and re.fullmatch(r"(?:variable|feature|column|factor|attribute)(?: name)?", " ".join(slot.tokens)):
-        return "strongest" if context.says(r"\bstrongest\b|\bmost correlated\b|\bhighest correlation") else None
+        return "strongest" if context.says(MOST_RELATED) else None
     groups = [
         c for c in named if not context.column(c).numeric or c in context.groups or c.lower() in {"year", "month"}
     ]
@@ -114,6 +126,8 @@ def _spoken_kind(slot: Slot, context: Context, some_rows: bool) -> str | None:
     """
     linked = {w for c in context.slot_columns(slot) for w in split_name(c)}
     left = [w for w in slot.tokens if stem(w) not in _OPEN_NAMES and not any(alike(w, part) for part in linked)]
+    if len(context.asked.slots) <= 1 and context.says(r"\bhow many (?:distinct|unique|different)\b"):
+        return "unique"
     if _how_many(slot, context, some_rows):
         return "rows"
     if left and not some_rows:
@@ -172,6 +186,10 @@ def _by_family(kind: str, slot: Slot, context: Context, part: int) -> Measure:
         return read_extreme(kind, slot, context)
     if kind.startswith("outlier_"):
         return _outliers(kind, slot, context)
+    if kind == "rows" and re.search(r"\b(?:top|max(?:imum)?|most|highest|largest|greatest|fewest|lowest)\b", name):
+        edge = read_extreme("extreme", slot, context)
+        if edge.options.get("statistic") == "count":
+            return edge.model_copy(update={"kind": "extreme_value"})
     if kind in _COUNTS:
         return read_count(kind, slot, context)
     return _statistic(kind, slot, context, part)
@@ -229,6 +247,8 @@ _HARMLESS = frozenset(
         "stddev",
         "coefficient",
         "cv",
+        "iqr",
+        "interquartile",
         "variation",
         "kurt",
         "skew",
@@ -307,6 +327,7 @@ def _name_fits(slot: Slot, column: str, context: Context) -> None:
     rows = [c for c in (*slot_conditions(slot, context), *context.filters)]
     parts |= {w for c in rows for w in (*split_name(c.column), *re.findall(r"\w+", str(c.value).lower()))}
     body = {w.stem for w in words(context.text) if w.text[0].islower()}
+    body |= {stem(w) for w in re.findall(r"(\w+)\s*\(\s*\w+\W+\d", context.text)}  # June (month 6)
     left = [
         w
         for w in slot.tokens
@@ -316,7 +337,7 @@ def _name_fits(slot: Slot, column: str, context: Context) -> None:
         and not w.isdigit()
         and stem(w) not in body
     ]
-    if left:
+    if left and context.introduced(" ".join(left)) != [column]:
         raise Unanswerable(f"what “{' '.join(left)}” in {slot.name} means was not understood")
 
 

@@ -19,12 +19,14 @@ _OTHER_MODELS = re.compile(
     re.IGNORECASE,
 )
 _TARGET = re.compile(
-    r"\b(?:predict(?:s|ing|ion of)?|forecast(?:ing)?|estimat(?:e|ing))\s+(?:the\s+)?|\b(?:target|"
+    r"\b(?:predict(?:s|ing|ion of)?|forecast(?:ing)?|estimat(?:e|ing)|explain(?:ing)?|to model|"
+    r"regress(?:ing|ion of)?(?= \S+ on\b))"
+    r"\s+(?:the\s+)?|\b(?:target|"
     r"dependent|response|output) (?:or target )?variables?\b",
     re.IGNORECASE,
 )
 _FEATURES = re.compile(
-    r"\bbased on|\busing|\bfrom\b|\bgiven\b|\bwith\b|\b(?:independent|predictor|feature|input|explanatory) "
+    r"\bbased on|\bon\b|\busing|\bfrom\b|\bgiven\b|\bwith\b|\b(?:independent|predictor|feature|input|explanatory) "
     r"?(?:variables?|s)?\b|\bpredictors?\b|\bfeatures?\b",
     re.IGNORECASE,
 )
@@ -39,6 +41,8 @@ def read_model(kind: str, slot: Slot, context: Context) -> Measure:
     if not context.says(r"\bregression|\blinear\b|\bLinearRegression"):
         raise Unanswerable("the question names no model that was recognised")
     target, features = _variables(context)
+    # ``of A on B and C`` with C a yes/no column: a variable of the model chooses no rows
+    context.filters = tuple(c for c in context.filters if c.op != "=" or c.column not in {target, *features})
     if logistic != (kind == "accuracy"):
         raise Unanswerable(f"{kind} is not a score of this model")
     _encode_words(features, context)
@@ -76,7 +80,12 @@ def _encode_words(features: tuple[str, ...], context: Context) -> None:
 
 def _split(context: Context) -> dict[str, float | None]:
     """Return the share of rows kept for testing and the seed; no split means the model sees every row."""
-    text = context.text
+    text = re.sub(
+        r"\b(?:no|without (?:an?|any)?|(?:do|does|is) not|don't)\s*(?:train\w*[- /](?:and )?test\w*[- ])?split\w*",
+        "",
+        context.text,
+        flags=re.IGNORECASE,
+    )
     if not re.search(
         r"\bsplit|\btest(?:ing)? set|\btrain(?:ing)?[ -](?:and )?test|\btesting sets?\b", text, re.IGNORECASE
     ):
@@ -84,7 +93,7 @@ def _split(context: Context) -> dict[str, float | None]:
     share = None
     for pattern, turned in (
         (
-            rf"({NUMBER})\s*%?\s*(?:of the (?:data|"
+            rf"({NUMBER})\s*%?\s*(?:of the (?:data|rows|samples|observations|records|"
             rf"dataset)\s*)?(?:is\s*)?(?:used\s*)?(?:for|"
             rf"as|in|"
             rf"to)?\s*(?:the\s*)?test",
@@ -109,7 +118,7 @@ def _split(context: Context) -> dict[str, float | None]:
     return {"test_share": share if share is not None else 0.25, "seed": float(seed[1]) if seed else None}
 
 
-_AS = r"\s+(?:columns?\s+)?as\s+(?:the\s+|a\s+|an\s+|our\s+)?"
+_AS = r"\s+(?:columns?\s+)?as\s+(?:the\s+|a\s+|an\s+|our\s+)?(?:only\s+|sole\s+|single\s+)?"
 _AS_TARGET = re.compile(_AS + r"(?:target|dependent|response|output|outcome)", re.IGNORECASE)
 _AS_FEATURES = re.compile(_AS + r"(?:predictor|feature|independent|input|explanatory)", re.IGNORECASE)
 
@@ -125,6 +134,8 @@ def _roles(context: Context) -> tuple[str | None, list[str]]:
             target = before[-1] if before else None
         if given and not features:
             since = aim.end() if aim and aim.end() < given.start() else 0
+            lead = [m.end() for m in re.finditer(r"\b(?:with|using|from)\b", sentence[: given.start()], re.IGNORECASE)]
+            since = lead[-1] if lead and aim is None else since
             features = [m.column for m in mentions if since <= m.start and m.end <= given.start() + 2]
     return target, [f for f in features if f != target]
 

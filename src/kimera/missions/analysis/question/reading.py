@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kimera.missions.analysis.plan import Measure, Output, Plan, Refusal
 from kimera.missions.analysis.question.checks import refuse_unclear
@@ -16,8 +17,9 @@ from kimera.missions.analysis.question.labels import read_label
 from kimera.missions.analysis.question.measures import read_measure
 from kimera.missions.analysis.question.slots import Asked, Slot, read_format
 from kimera.missions.analysis.question.steps import read_steps
+from kimera.missions.analysis.question.subsets import slot_conditions
 from kimera.missions.analysis.question.tables import TableView
-from kimera.missions.analysis.question.words import sentences
+from kimera.missions.analysis.question.words import sentences, split_name
 
 __all__ = ["read_question"]
 
@@ -103,6 +105,8 @@ def _with_companions(outputs: list[Output]) -> list[Output]:
 
 def read_output(slot: Slot, context: Context, each: str | None) -> Output | Refusal:
     """Read one slot; a slot that is not fully understood is refused with its reason."""
+    if slot.keys:
+        return _keyed(slot, context)
     try:
         if slot.options and not _free(slot) and not _is_p(slot):
             rules = read_label(slot, context)
@@ -142,6 +146,30 @@ def wants_words(slot: Slot) -> bool:
         re.IGNORECASE,
     )
     return words is not None and numbers is None
+
+
+def _keyed(slot: Slot, context: Context) -> Output | Refusal:
+    """Read an answer that maps names to values: each name is a column, or a group of rows."""
+    bare = replace(slot, keys=(), parts=(slot.name,), about="")
+    measures = []
+    try:
+        for key in slot.keys:
+            if context.table.column(key) is None:
+                named = replace(bare, tokens=(*slot.tokens, *split_name(key)))
+                if not slot_conditions(named, context):
+                    raise Unanswerable(f"what {key} means in {slot.name} was not understood")
+                measures.append(read_measure(named, context))
+                continue
+            kind = kind_of(bare)
+            if kind not in {"missing", "mean", "median", "std", "sum", "min", "max"}:
+                raise Unanswerable(f"no known measure in the name of {slot.name}")
+            measures.append(
+                Measure(kind=kind, columns=(key,), where=context.filters, stage=len(context.steps), options={"ddof": 1})
+            )
+    except Unanswerable as reason:
+        return Refusal(slot=slot.name, reason=str(reason))
+    decimals = slot.decimals[0] if slot.decimals and slot.decimals[0] is not None else context.asked.decimals
+    return Output(slot=slot.name, measures=tuple(measures), decimals=(decimals,) * len(measures), keys=slot.keys)
 
 
 def _holds_words(measure: Measure, context: Context) -> bool:

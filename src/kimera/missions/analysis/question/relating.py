@@ -6,7 +6,7 @@ import re
 
 from kimera.missions.analysis.plan import Measure
 from kimera.missions.analysis.question.context import Context, Unanswerable
-from kimera.missions.analysis.question.extremes import strongest
+from kimera.missions.analysis.question.extremes import MOST_RELATED, strongest
 from kimera.missions.analysis.question.kinds import NORMALITY, TWO_GROUPS, test_of
 from kimera.missions.analysis.question.linking import alike, find_columns
 from kimera.missions.analysis.question.slots import Slot
@@ -21,10 +21,16 @@ def correlation(slot: Slot, context: Context, kind: str) -> Measure:
     """Return a correlation of the two columns the slot or the question names."""
     own_words = _unread_words(slot, context) if kind == "r" else []
     method = "spearman" if context.says(r"\bspearman") else "kendall" if context.says(r"\bkendall") else "pearson"
+    asks_which = context.says(MOST_RELATED) and context.says(r"\bwhich\b") and len(context.slot_columns(slot)) < 2
+    if kind == "r" and asks_which and len(context.asked.slots) > 1:
+        try:
+            return strongest("r", context)
+        except Unanswerable:
+            pass
     try:
         columns = pair_of(slot, context)
     except Unanswerable:
-        if kind == "r" and context.says(r"\bstrongest|\bhighest correlation|\bmost correlated"):
+        if kind == "r" and context.says(MOST_RELATED):
             return strongest("r", context)
         raise
     left = [w for w in own_words if not any(alike(w, p) for c in columns for p in split_name(c))]

@@ -27,6 +27,7 @@ class Slot:
     about: str
     options: tuple[str, ...]
     decimals: tuple[int | None, ...]
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,19 @@ def _closing(text: str, start: int) -> int | None:
         depth += {"[": 1, "]": -1}.get(text[place], 0)
         if depth == 0:
             return place
-    return None
+    line = re.match(r"\s*\{.*?(?=\n|$|\s+where\b)", text[start:])
+    return start + line.end() if line else None  # ``@name[{'a': x, ...`` whose bracket was forgotten
+
+
+def _keys(inside: str) -> tuple[str, ...]:
+    """Return the names of ``{'month_1': a, ..., 'month_12': z}``; dots stand for the numbers between."""
+    if not inside.lstrip().startswith("{"):
+        return ()
+    named = re.findall(r"[\"']([^\"']+)[\"']\s*:", inside)
+    ends = [re.fullmatch(r"(.*?)(\d+)", key) for key in (named[0], named[-1])] if named else []
+    if "..." in inside and ends and ends[0] and ends[1] and ends[0][1] == ends[1][1]:
+        return tuple(f"{ends[0][1]}{k}" for k in range(int(ends[0][2]), min(int(ends[1][2]), 400) + 1))
+    return () if "..." in inside else tuple(named)
 
 
 def _slot(name: str, inside: str, tail: str, described: str, last: bool, taken: frozenset[str]) -> Slot:
@@ -98,7 +111,10 @@ def _slot(name: str, inside: str, tail: str, described: str, last: bool, taken: 
     about = " ".join(dict.fromkeys(piece for piece in [inside, own, *notes] if piece.strip()))
     options = _options(inside, about, name, taken)
     decimals = tuple(_first(decimals_of(note), decimals_of(inside), decimals_of(own)) for note in notes)
-    return Slot(name, tuple(split_name(name)), parts, about, options, decimals)
+    keys = _keys(inside)
+    if keys:
+        parts, options, decimals = (inside.strip(),), (), decimals[:1]
+    return Slot(name, tuple(split_name(name)), parts, about, options, decimals, keys)
 
 
 def _first(*values: int | None) -> int | None:

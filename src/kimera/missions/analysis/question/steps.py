@@ -56,11 +56,16 @@ def _calendar(context: Context) -> list[tuple[int, Step]]:
         if named or len(dates) != 1 or any(step.target == part for _, step in made) or context.derived:
             continue
         made.append((-1, Step(kind="part", target=part, columns=(dates[0].name,), how=part)))
-        few = {"month": 12, "hour": 24, "quarter": 4, "weekday": 7}.get(part, 0)
-        first = 0 if part in {"hour", "weekday"} else 1
-        context.table = context.table.with_column(part, "number", tuple(str(k + first) for k in range(few)))
+        context.table = context.table.with_column(part, "number", _part_values(part))
         context.groups.append(part)
     return made
+
+
+def _part_values(part: str) -> tuple[str, ...]:
+    """Return the values a part of a date may take; none for years and days."""
+    few = {"month": 12, "hour": 24, "quarter": 4, "weekday": 7}.get(part, 0)
+    first = 0 if part in {"hour", "weekday"} else 1
+    return tuple(str(k + first) for k in range(few))
 
 
 def read_steps(context: Context) -> None:
@@ -130,6 +135,7 @@ def _derivations(context: Context) -> dict[int, Step]:
         steps[k] = step
         role: Role = "text" if step.kind in {"bin", "extract"} else "flag" if step.kind == "flag" else "number"
         values = tuple(r.label for r in step.ranges) or (("0", "1") if step.kind == "flag" else ())
+        values = _part_values(step.how) if step.kind == "part" else values
         context.table = context.table.with_column(step.target, role, values)
         context.derived.append(step.target)
     return steps

@@ -30,7 +30,7 @@ SPOKEN = {
     "normality": r"\bnormal|\bdistribution",
     "outliers": r"\boutlier",
     "missing": r"\bmissing|\bnull|\bnan\b|\bempty\b|\bblank\b|\babsent\b",
-    "unique": r"\bunique|\bdistinct",
+    "unique": r"\bunique|\bdistinct|\bdifferent",
     "r": r"\bcorrelat\w*|" r"\brelationship|\bassociation",
 }
 

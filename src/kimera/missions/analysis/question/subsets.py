@@ -18,9 +18,10 @@ def slot_conditions(slot: Slot, context: Context) -> list[Condition]:
     """Return the conditions in the name of a slot: a compared value, a group's value, a range of the question."""
     name = " ".join(slot.tokens)
     found = _compared(name, context)
+    parts = {s.target for s in context.steps if s.kind == "part"}
     for column in context.table.columns:
         if any(c.column == column.name for c in found) or (
-            column.role == "number" and column.name not in {*context.groups, *context.compared}
+            column.role == "number" and column.name not in {*context.groups, *context.compared, *parts}
         ):
             continue
         if column.role == "number":

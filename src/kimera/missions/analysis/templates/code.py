@@ -168,6 +168,9 @@ class Writer:
                 else f"{self.use('tidy')}({self._scaled(measure, output)})"
             )
         value = values[0] if len(values) == 1 else f"', '.join(map(str, [{', '.join(values)}]))"
+        if output.keys:
+            value = f"str(dict(zip({list(output.keys)!r}, [{', '.join(values)}])))"
+            shape = shape.replace("{}", "{0}")
         self.lines.append(f"{target} {shape.format(value)}")
 
     def _scaled(self, measure: Measure, output: Output) -> str:
