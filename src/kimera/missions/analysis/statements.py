@@ -111,6 +111,7 @@ def _subject(measure: Measure) -> str:
     if kind.startswith("extreme_"):
         edge = "lowest" if measure.options.get("low") else "highest"
         statistic = str(measure.options.get("statistic")).replace("value", "").strip()
+        statistic = _NAMES.get(statistic, statistic)
         said = f"{edge} {f'{statistic} ' if statistic else ''}{columns}" if columns else f"{edge} number of rows"
         by = in_words(measure.by or "group")
         return f"{said} of any {by}" if kind == "extreme_value" else f"{by} with the {said}"
@@ -206,6 +207,7 @@ def say_extreme(measure: Measure, group: str, value: object, units: Mapping[str,
     said = say_exact(value, unit) if exact else say_rounded(float(str(value)), unit)
     edge = "lowest" if measure.options.get("low") else "highest"
     where, by = rows_in_words(measure.where, units), in_words(measure.by or "group")
+    statistic = _NAMES.get(statistic, statistic)
     if not statistic:
         single = f"the {edge} {_columns(measure)} of a single row{f' for {where}' if where else ''}"
         return start_sentence(f"{single} in {table} is {said}, of {by} {group}.")

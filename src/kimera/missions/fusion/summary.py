@@ -23,6 +23,11 @@ COVERS = 0.75  # share of a question's words that a sentence must hold to be tak
 DIRECT = re.compile(
     r"\s*(?:what(?:'s| is| was| are| were)|how (?:many|much|old|long|high|large|far)|when|who|where)\b", re.I
 )
+RELATING = re.compile(
+    r"\b(?:factors?|driv\w+|affect\w*|influenc\w*|associat\w*|relat\w*|correlat\w*|differ\w*|depend\w*|link\w*|"
+    r"go(?:es)? with)\b",
+    re.I,
+)
 CHOOSING = re.compile(r"\s*(?:which|is|are|was|were|do|does|did|has|have|how (?:do|does|did|is|are))\b", re.I)
 NUMBERS_LABEL = "Computed from the tables"
 TEXTS_LABEL = "Stated in the documents"
@@ -56,7 +61,7 @@ def choose_summary(
     by_id = {claim.id: claim for claim in claims}
     standing = [claim for claim in claims if claim.id not in old]
     fresh = [claim for claim in standing if claim.id not in archived]
-    openers = _distinct(_openers(fresh) or _openers(standing), agreements)
+    openers = _distinct(_openers(question, fresh) or _openers(question, standing), agreements)
     openers = _to_the_point(question, openers)[:MOST_SENTENCES]
     remarks = [_replaced(claim, agreements, conflicts, old, by_id) for claim in openers]
     remark = next((found for found in remarks if found is not None), None)
@@ -90,7 +95,7 @@ def choose_findings(
     ]
 
 
-def _openers(claims: Sequence[AnyClaim]) -> list[AnyClaim]:
+def _openers(question: str, claims: Sequence[AnyClaim]) -> list[AnyClaim]:
     """Return what may open the report, best first: computed answers, then both tracks in turn."""
     usable = sorted((claim for claim in claims if claim.role != "context"), key=_rank)
     numbers = [claim for claim in usable if isinstance(claim, NumberClaim)]
@@ -99,6 +104,9 @@ def _openers(claims: Sequence[AnyClaim]) -> list[AnyClaim]:
     quoted = [claim for claim in texts if claim.role == "answer"]
     if computed:
         return [*computed, *(quoted or texts)[:BEST_TEXTS]]
+    if DIRECT.match(question) and texts and not RELATING.search(question):
+        # a question for one figure that nothing answers: what goes with what would only pose as its answer
+        numbers = [claim for claim in numbers if claim.p_adjusted is None]
     holding = [claim for claim in numbers if _holds(claim)][:MOST_RELATIONS]
     if holding:
         beside = [claim for claim in (quoted or texts) if not any(_same_relation(claim, found) for found in holding)]

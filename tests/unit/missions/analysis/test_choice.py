@@ -133,3 +133,10 @@ def test_rows_that_have_something_are_counted_by_its_yes() -> None:
     """Promise: ``have bears fruit`` is a condition on a yes/no column, never all rows."""
     table, measures = answers("How many trees have a bears fruit?")
     assert ("trees", ["rows where bears_fruit = yes"]) == (table, measures)
+
+
+def test_the_most_of_many_rows_is_a_total() -> None:
+    """Promise: ``which site has the most trees`` counts rows, and the most of a column is its highest total."""
+    assert ("trees", ["extreme group by site"]) == answers("Which site has the most trees?")
+    (group, value) = (o.measures[0] for o in read("Which kind has the most trunk mass?").outputs)
+    assert ("sum", "sum") == (group.options["statistic"], value.options["statistic"])

@@ -196,3 +196,13 @@ def test_a_phrase_before_a_header_in_brackets_names_it_later() -> None:
         '@mean_monetary_outlay[a] where "a" is rounded to two decimals.'
     )
     assert {"mean_monetary_outlay": round(float(PRICES.mean()), 2)} == ask(asked)
+
+
+def test_a_sign_needs_the_significance_the_question_asks_for() -> None:
+    """Promise: with a stated significance level a correlation that misses it is neither positive nor negative."""
+    asked = (
+        "Is there a significant relationship between age and ticket price? Use the Pearson correlation with a "
+        'significance level of 0.05. Report "positive", "negative" or "none".\n'
+        '@relationship[label] where "label" is "positive", "negative" or "none".'
+    )
+    assert {"relationship": "none"} == ask(asked)

@@ -279,6 +279,17 @@ def test_relations_that_hold_lead_and_those_that_do_not_stay_out() -> None:
     assert all("n_weak" not in finding.claims for finding in summary)
 
 
+def test_a_relation_never_poses_as_the_figure_asked_for() -> None:
+    """Promise: a question for one figure that nothing answers does not open with what goes with what."""
+    plain = tuple(c.model_copy(update={"role": "finding"}) for c in packages.analysis().claims)
+    facts = packages.facts(question="What is the area of the island?")
+    options: Any = {"track_status": DONE, "library": packages.library(), "library_blob": "0" * 64}
+    summary = fuse(facts, packages.research(), packages.analysis(claims=plain), **options).summary
+    tested = {c.id for c in plain if c.kind == "number" and c.p_adjusted is not None}
+    assert summary
+    assert not any(finding.claims[0] in tested for finding in summary)
+
+
 def test_a_direct_question_gets_a_direct_answer() -> None:
     """Promise: a question for one figure is answered by the sentence that covers it, and its older value."""
     facts = packages.facts(question="What is the mean body mass of the penguins?")

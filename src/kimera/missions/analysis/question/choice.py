@@ -156,6 +156,7 @@ _PLAIN = frozenset(
         "this",
         "table",
     }
+    | {"most", "fewest", "least", "more", "fewer", "many", "highest", "lowest", "largest", "smallest"}
     | {"average", "mean", "total", "other", "recorded", "measured", "listed", "known", "unique", "distinct", "a", "an"}
 )
 

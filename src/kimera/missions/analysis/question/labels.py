@@ -127,7 +127,8 @@ def _signed(options: list[str], signs: dict[int | None, str], slot: Slot, contex
     base = _with_where(correlation(slot, context, "r"), slot, context)
     gate: tuple[Comparison, ...] = ()
     alpha = _alpha(context)
-    if alpha is not None and re.search(r"\bp-?\s?value", context.text + slot.about, re.IGNORECASE):
+    stated = r"\bp-?\s?value|\bsignificance level|\bsignificant (?:positive|negative|correlation)"
+    if alpha is not None and re.search(stated, context.text + slot.about, re.IGNORECASE):
         gate = (Comparison(measure=base.model_copy(update={"kind": "r_p"}), op="<", value=alpha),)
     without = next((o for o in rest if re.search(r"significan", o, re.IGNORECASE)), rest[0] if rest else None)
     limit = _size_limit(context) or 0.0

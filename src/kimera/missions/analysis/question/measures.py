@@ -132,10 +132,13 @@ def _spoken_kind(slot: Slot, context: Context, some_rows: bool) -> str | None:
         return "rows"
     if left and not some_rows:
         return None
+    known = {c.name.lower() for c in context.table.columns}  # a column called mode is no statistic
+    plain = [s for s in context.sentences if not ("mode" in known and re.search(r"\bmode\b", s, re.IGNORECASE))]
+    spoken = {"mode": plain}
     named = [
         k
         for k in ("mean", "median", "std", "sum", "skewness", "kurtosis", "mode", "rate")
-        if any(re.search(SPOKEN[k], sentence, re.IGNORECASE) for sentence in context.sentences)
+        if any(re.search(SPOKEN[k], sentence, re.IGNORECASE) for sentence in spoken.get(k, context.sentences))
     ]
     counted = context.says(r"\bcount\w*\b|\bhow many\b|\bnumber of\b")
     if some_rows and counted and not named:

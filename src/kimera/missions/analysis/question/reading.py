@@ -40,8 +40,21 @@ def _read_plain(text: str, tables: Sequence[TableView]) -> Plan | None:
     plan = _read(asked, choose_table(asked.body, tables, named=False))
     if plan is None:
         return None
-    plan = _keep_top(plan, top[1], top[2]) if top else _with_values(plan)
+    plan = _keep_top(plan, top[1], top[2]) if top else _with_values(_summed(plan, asked.body))
     return refuse_unused(plan, asked.body, tables)
+
+
+def _summed(plan: Plan, body: str) -> Plan:
+    """Read ``which region sells the most units`` as the highest total: the most of many rows is no single row."""
+    if not re.search(r"\b(?:most|fewest)\b", body, re.IGNORECASE):
+        return plan
+
+    def total(measure: Measure) -> Measure:
+        edge = measure.kind == "extreme_group" and measure.columns and measure.options.get("statistic") == "value"
+        return measure.model_copy(update={"options": {**measure.options, "statistic": "sum"}}) if edge else measure
+
+    outputs = (o.model_copy(update={"measures": tuple(map(total, o.measures))}) for o in plan.outputs)
+    return plan.model_copy(update={"outputs": tuple(outputs)})
 
 
 def _with_values(plan: Plan) -> Plan:

@@ -158,7 +158,7 @@ def _tells_time(column: ColumnView) -> bool:
     return column.role == "date" or column.name.lower() in {"year", "yr", "season"}
 
 
-_SUMS_UP = re.compile(r"(?:^|[\s_])(?:mean|average|avg|median|total|sum|min|max|std|sd|n)[\s_]", re.IGNORECASE)
+_SUMS_UP = re.compile(r"(?:^|[\s_])(?:mean|average|avg|median)[\s_]", re.IGNORECASE)
 
 
 def left_out(view: TableView, views: Sequence[TableView]) -> bool:
