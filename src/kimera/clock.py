@@ -113,7 +113,8 @@ class FakeClock:
         self._time += seconds
 
     async def advance(self, seconds: float) -> None:
-        """Move the time by ``seconds``, waking what falls due, in due order."""
+        """Let tasks just begun reach their wait, then move the time, waking what falls due in due order."""
+        await _settle()
         target = self._time + seconds
         while self._waiters and self._waiters[0][0] <= target:
             due, _, future = heapq.heappop(self._waiters)
@@ -131,5 +132,5 @@ class FakeClock:
 
 
 async def _settle() -> None:
-    for _ in range(5):
+    for _ in range(10):
         await asyncio.sleep(0)

@@ -38,10 +38,10 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MissionOutcome
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KIMERA_EMBEDDINGS", "off")
         settings.load_settings.cache_clear()
-        reading.load_sentence_encoder.cache_clear()
+        reading.load_sentence_encoder.clear()
         yield report(Blobs(tmp_path_factory.mktemp("blobs")))
     settings.load_settings.cache_clear()
-    reading.load_sentence_encoder.cache_clear()
+    reading.load_sentence_encoder.clear()
 
 
 def report(blobs: Blobs) -> MissionOutcomePackage:

@@ -14,7 +14,7 @@ from typing import Any
 
 from dbos import DBOS, SetWorkflowID
 
-from kimera.errors import KimeraError, StorageError
+from kimera.errors import KimeraError, StorageError, is_recoverable
 from kimera.missions.contracts import TrackName
 from kimera.missions.control._floor import Floor, Interrupted, floor
 from kimera.missions.control._reports import act, look_for_news
@@ -155,7 +155,7 @@ async def _tried(
             await _give_up(here, mission_id, step, fault, ticket)
             raise asyncio.CancelledError from fault
         except Exception as error:  # noqa: BLE001 - step runner: whatever a track does wrong ends the track, not us
-            if number == TRIES or not _may_pass(error):
+            if number == TRIES or not is_recoverable(error):
                 return await here.at_desk(failed, here, _failure(error, number))
             delay = RETRY_SECONDS * 2 ** (number - 1) * random.uniform(0.5, 1.5)
             await here.at_desk(_tell_retry, here, mission_id, step, ticket, number, error, delay)
@@ -170,12 +170,6 @@ async def _give_up(here: Floor, mission_id: str, step: str, fault: KimeraError, 
     # a track that was interrupted waits for the mission's own workflow to fuse what there is and to pause
     if ticket is None or not isinstance(fault, Interrupted):
         here.pause(mission_id, None if isinstance(fault, Interrupted) else fault)
-
-
-def _may_pass(error: Exception) -> bool:
-    if isinstance(error, KimeraError):
-        return error.recoverable
-    return isinstance(error, ConnectionError | TimeoutError)
 
 
 def _failure(error: Exception, tries: int) -> Failure:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 
 from kimera.knowledge.contracts import Library
 from kimera.missions.contracts import Computation, ComputationInput, NumberClaim, TextClaim
@@ -94,7 +94,7 @@ def stems(text: str) -> frozenset[str]:
     return frozenset(_stem(word.lower()) for word in WORD.findall(text.replace("_", " ")))
 
 
-@cache
+@lru_cache(maxsize=65536)
 def _stem(word: str) -> str:
     stemmer = _stemmer()
     return str(stemmer.stemWord(word))

@@ -6,7 +6,7 @@ import bisect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from kimera.missions.research.mentions import find_mentions, strip_dateline
 from kimera.missions.research.words import lexical_share
 from kimera.missions.research.worth import may_be_claim
 from kimera.missions.track import TrackContext
+from kimera.resilience import cached
 from kimera.settings import load_settings
 from kimera.storage.blobs import sha256_hex
 
@@ -176,7 +177,7 @@ class Reading:
         return [value + 0.5 * part for value, part in zip(ranked, shares, strict=True)]
 
 
-@cache
+@cached(ttl=None, max_size=1)
 def load_sentence_encoder() -> Encoder | None:
     """Load the weights once per process; the settings say where they are and whether they are wanted."""
     from kimera.llm.embeddings import load_encoder

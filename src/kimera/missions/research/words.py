@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 
 __all__ = ["MONTHS", "NUMBER_WORDS", "STOP", "content_stems", "fold", "lexical_share", "stem", "words"]
 
@@ -76,7 +76,7 @@ def _stemmer() -> object:
     return snowballstemmer.stemmer("english")
 
 
-@cache
+@lru_cache(maxsize=65536)
 def stem(word: str) -> str:
     """Return the Porter2 stem of one lower-case word."""
     stemmed: str = _stemmer().stemWord(fold(word))  # type: ignore[attr-defined]

@@ -27,10 +27,10 @@ def words_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Switch the encoder off: unit tests need no weights and write nothing into a home folder."""
     monkeypatch.setenv("KIMERA_EMBEDDINGS", "off")
     settings.load_settings.cache_clear()
-    reading.load_sentence_encoder.cache_clear()
+    reading.load_sentence_encoder.clear()
     yield
     settings.load_settings.cache_clear()
-    reading.load_sentence_encoder.cache_clear()
+    reading.load_sentence_encoder.clear()
 
 
 def library_of(blobs: Blobs, texts: dict[str, str], **facts: dict[str, Any]) -> Library:
