@@ -183,3 +183,35 @@ def test_two_of_several_groups_are_answered_by_their_own_means() -> None:
 def test_what_a_question_does_not_speak_of_is_context() -> None:
     """Promise: a strong relation between other columns never poses as a finding about the question."""
     assert "context" == relation("What about x?", [("oak", 9.0), ("elm", 5.0)])[0][0]
+
+
+def test_a_question_that_names_no_column_is_not_answered_by_the_survey() -> None:
+    """Promise: strong relations are no answer to something else; they are one to a question for an overview."""
+    groups = [("oak", 9.0), ("elm", 5.0)]
+    view = TableView(
+        name="t",
+        title="trees",
+        source_id="s",
+        rows=90,
+        columns=(
+            ColumnView(name="mass_g", role="number", stored="real", unique=80, unit="g"),
+            ColumnView(name="kind", role="text", stored="text", unique=2),
+        ),
+    )
+    item = {
+        "kind": "difference", "columns": ["mass_g", "kind"], "n": 90, "p": 0.0, "effect": 0.4, "test": "Welch's t",
+        "groups": [{"name": name, "n": 30, "mean": mean} for name, mean in groups],
+    }  # fmt: skip
+    made = Computation(id="c", code="", inputs=(), result={"found": [item]})
+    adjustment = Computation(id="a", code="", inputs=(), result=[0.0])
+
+    def role(question: str, focus: set[str], named: set[str]) -> str:
+        context = SimpleNamespace(question=question, attempt=1, started_at=datetime(2026, 1, 1, tzinfo=UTC))
+        tables = {"t": made}
+        return rank(context, [view], {"t": focus}, tables, adjustment, named={"t": named})[0].role  # type: ignore[arg-type]
+
+    assert "context" == role("What is the price of oil?", set(), set())
+    assert "context" == role("What do oak eat?", {"kind"}, set())
+    assert "finding" == role("Which factors go with mass?", {"mass_g"}, {"mass_g"})
+    assert "finding" == role("Give me an overview of the data", set(), set())
+    assert "finding" == role("trees", set(), set())

@@ -57,7 +57,9 @@ def explore(context: TrackContext, views: list[TableView], *, answering: bool = 
     joined = survey.join(context, tested, focus)
     focus |= {join.view.name: join.focus(focus) for join in joined}
     survey.adjust(context)
-    return survey.result(context, [*views, *(join.view for join in joined)], focus)
+    named = {view.name: named_in(question, view) for view in views}
+    named |= {join.view.name: join.focus(named) for join in joined}
+    return survey.result(context, [*views, *(join.view for join in joined)], focus, named)
 
 
 @dataclass
@@ -120,9 +122,15 @@ class Survey:
             self.adjustment, failure = compute(context, title, ADJUST_CODE, [], {"p": values})
             self.failures += [failure] if failure else []
 
-    def result(self, context: TrackContext, views: list[TableView], focus: dict[str, set[str]]) -> dict[str, Any]:
+    def result(
+        self,
+        context: TrackContext,
+        views: list[TableView],
+        focus: dict[str, set[str]],
+        named: dict[str, set[str]],
+    ) -> dict[str, Any]:
         """Return what the package needs."""
-        claims = rank(context, views, focus, self.relations, self.adjustment, answering=self.answering)
+        claims = rank(context, views, focus, self.relations, self.adjustment, answering=self.answering, named=named)
         views = [view for view in views if view.name in self.profiles]
         spoken = {view.name: focus[view.name] if view.name in self.relations else set() for view in views}
         claims += describe_tables(context, views, spoken, self.profiles, answering=self.answering)
@@ -143,10 +151,14 @@ class Survey:
 
 def focus_of(question: str, view: TableView) -> set[str]:
     """Return the columns of a table that the question speaks of, by their names or by one of their values."""
-    named = {m.column for m in find_columns(question, view) if not m.entity}
     valued = {found.condition.column for found in find_conditions(question, view) if found.condition.op == "="}
+    return named_in(question, view) | valued
+
+
+def named_in(question: str, view: TableView) -> set[str]:
+    """Return the columns of a table that the question names; over time, those that tell it."""
     times = {c.name for c in view.columns if _tells_time(c)} if _OVER_TIME.search(question) else set()
-    return named | valued | times
+    return times | {m.column for m in find_columns(question, view) if not m.entity}
 
 
 _OVER_TIME = re.compile(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from kimera.missions.analysis.answers import claim_id
@@ -49,13 +50,17 @@ def rank(
     adjustment: Computation | None,
     *,
     answering: bool = True,
+    named: dict[str, set[str]] | None = None,
 ) -> list[NumberClaim]:
     """Return findings by question overlap x effect x support; nothing whose adjusted p is 0.05 or more counts as found.
 
     Some relations that the question speaks of and that did not show are said too. ``answering`` lets the relation
-    between the two columns of a question be its answer.
+    between the two columns of a question be its answer. Where the question names no column of a relation (``named``;
+    a value alone is not enough) and does not ask for an overview, the relation is context and never the answer.
     """
     any_focus = any(focus.values())
+    overview = wants_overview(context.question, views)
+    named = focus if named is None else named
     listed = _adjusted(relations, adjustment)
     scored = sorted(((-_score(found[2], focus), k) for k, found in enumerate(listed)))
     by_name = {view.name: view for view in views}
@@ -64,6 +69,7 @@ def rank(
     for minus_score, k in scored:
         made, place, item = listed[k]
         overlap = _overlap(item, focus)
+        speaks = overlap if _overlap(item, named) else int(overview and (not any_focus or overlap > 0))
         if any_focus and overlap == 0:
             beside += 1
             if beside > MOST_BESIDE:
@@ -71,12 +77,28 @@ def rank(
         if adjusted_p(item) < LEVEL and found_ones < MOST_FINDINGS:
             found_ones += 1
             found = _claims(context, made, place, item, by_name[item["table"]], -minus_score, overlap)
-            claims += _roles(found, item, context.question if answering else "", overlap if any_focus else 1)
+            claims += _roles(found, item, context.question if answering else "", speaks)
         elif overlap >= 1 and open_ends < MOST_OPEN * overlap and adjusted_p(item) >= LEVEL:
             open_ends += 1
             found = _claims(context, made, place, item, by_name[item["table"]], -minus_score / 4, overlap)
-            claims += _roles(found, item, context.question if answering else "", overlap)
+            claims += _roles(found, item, context.question if answering else "", speaks)
     return claims
+
+
+_OVERVIEW = re.compile(
+    r"\b(?:overview|summar\w+|describe\w*|explor\w+|insights?|interesting|patterns?|stands? out|differ\w*|compar\w+|"
+    r"profile|analy[sz]e|key (?:facts|findings)|main (?:facts|findings|drivers|factors)|what do we know|tell me about|"
+    r"what (?:is|are|does|do)\b.{0,30}\b(?:data\w*|tables?|folder|files?))\b",
+    re.IGNORECASE,
+)
+
+
+def wants_overview(question: str, views: Sequence[TableView]) -> bool:
+    """Return whether a question asks what there is to see: in general, or in a table it names and nothing else."""
+    if _OVERVIEW.search(question):
+        return True
+    spoken = {word.stem for word in words(question)}
+    return bool(spoken) and any(spoken <= {word.stem for word in words(view.title)} for view in views)
 
 
 _ASKS_PAIR = re.compile(r"\W*(?:is|are|was|were|do|does|did|has|have|how (?:do|does|did|is|are))\b", re.IGNORECASE)
