@@ -14,12 +14,14 @@ import importlib.metadata
 import json
 import logging
 import sys
+import time
 import warnings
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any
 
-from kimera.resilience import Breaker, Bulkhead, Retry, Timeout, cached
+from kimera.resilience import Breaker, Bulkhead, RateLimit, Retry, Timeout, cached
 
 warnings.simplefilter("ignore")
 logging.disable(logging.CRITICAL)
@@ -62,11 +64,26 @@ def breaker_makers() -> dict[str, Callable[[], Make]]:
         config = p.CircuitBreakerConfig(failure_threshold=1, recovery_timeout=RECOVERY, success_threshold=1)
         return p.resilient(circuit_breaker=config)  # type: ignore[no-any-return]
 
+    def pybreaker() -> Make:
+        import pybreaker as p
+        import tornado  # noqa: F401 - on which its async side runs
+
+        breaker = p.CircuitBreaker(fail_max=1, reset_timeout=RECOVERY)
+
+        def guard(fn: Call) -> Call:
+            async def guarded(*args: Any) -> Any:
+                return await breaker.call_async(fn, *args)
+
+            return guarded
+
+        return guard
+
     return {
         US: lambda: Breaker("scene", failures=1, recovery=RECOVERY),
         "circuitbreaker": circuitbreaker,
         "aiobreaker": aiobreaker,
         "purgatory": purgatory,
+        "pybreaker": pybreaker,
         "hyx": hyx,
         "pyresilience": pyresilience,
     }
@@ -90,7 +107,18 @@ def cache_makers() -> dict[str, Callable[[], Make]]:
 
         return c.cached(c.LRUCache(128))
 
-    return {US: cached, "async-lru": async_lru, "aiocache": aiocache, "cachebox": cachebox}
+    def pyresilience() -> Make:
+        import pyresilience as p
+
+        return p.resilient(cache=p.CacheConfig())  # type: ignore[no-any-return]
+
+    return {
+        US: cached,
+        "async-lru": async_lru,
+        "aiocache": aiocache,
+        "cachebox": cachebox,
+        "pyresilience": pyresilience,
+    }
 
 
 def retry_makers(predicate: Callable[[BaseException], bool]) -> dict[str, Callable[[], Make]]:
@@ -162,7 +190,49 @@ def bulkhead_makers() -> dict[str, Callable[[], Make]]:
 
         return p.resilient(bulkhead=p.BulkheadConfig(max_concurrent=5, max_wait=5))  # type: ignore[no-any-return]
 
-    return {US: lambda: Bulkhead(5), "hyx": hyx, "pyresilience": pyresilience}
+    def semaphore() -> Make:
+        return within(asyncio.Semaphore(5))
+
+    return {US: lambda: Bulkhead(5), "hyx": hyx, "pyresilience": pyresilience, "asyncio.Semaphore": semaphore}
+
+
+def within(limiter: AbstractAsyncContextManager[Any]) -> Make:
+    """Return what runs a function inside ``limiter``."""
+
+    def guard(fn: Call) -> Call:
+        async def guarded(*args: Any) -> Any:
+            async with limiter:
+                return await fn(*args)
+
+        return guarded
+
+    return guard
+
+
+def rate_makers() -> dict[str, Callable[[], Make]]:
+    """Return, per library, what lets ten calls in every 100 ms, all ten at once if they come at once."""
+
+    def aiolimiter() -> Make:
+        from aiolimiter import AsyncLimiter
+
+        return within(AsyncLimiter(10, 0.1))
+
+    def hyx() -> Make:
+        from hyx.ratelimit import tokenbucket
+
+        return tokenbucket(10, 0.1)  # type: ignore[no-any-return]
+
+    def pyresilience() -> Make:
+        import pyresilience as p
+
+        return p.resilient(rate_limiter=p.RateLimiterConfig(max_calls=10, period=0.1))  # type: ignore[no-any-return]
+
+    return {
+        US: lambda: RateLimit(10, per=0.1, burst=10),
+        "aiolimiter": aiolimiter,
+        "hyx": hyx,
+        "pyresilience": pyresilience,
+    }
 
 
 # the scenes
@@ -373,6 +443,24 @@ async def slots_hold_and_come_back(make: Make) -> bool:
     return scene.most == 5 and results[1::2] == ["x"] * 25 and again == ["x"] * 5
 
 
+async def one_burst_after_a_pause(make: Make) -> bool:
+    """After a pause of three periods 40 callers at once find one burst of ten, not two."""
+    scene = Scene()
+    guarded = make(scene.function())
+    scene.released.set()
+    await guarded()
+    await asyncio.sleep(0.3)
+    began = time.monotonic()
+    calls = [asyncio.create_task(guarded()) for _ in range(40)]  # type: ignore[arg-type]
+    await turns()
+    earned = (time.monotonic() - began) / 0.01  # one more every 10 ms of a slow machine
+    admitted = scene.calls - 1
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    return 10 <= admitted <= 11 + earned
+
+
 CASES: list[tuple[Callable[[Make], Awaitable[bool]], Callable[[], dict[str, Callable[[], Make]]]]] = [
     (half_open_admits_one, breaker_makers),
     (cancelled_probe_frees_its_place, breaker_makers),
@@ -387,6 +475,7 @@ CASES: list[tuple[Callable[[Make], Awaitable[bool]], Callable[[], dict[str, Call
     (own_timeout_error_is_untouched, timeout_makers),
     (cancel_passes_a_limit, timeout_makers),
     (slots_hold_and_come_back, bulkhead_makers),
+    (one_burst_after_a_pause, rate_makers),
 ]
 
 
@@ -425,7 +514,7 @@ def main() -> int:
     for case, makers in CASES:
         title = (case.__doc__ or "").strip()
         table[title] = {name: asyncio.run(judge(case, make)) for name, make in makers().items()}
-    peers = sorted({name for row in table.values() for name in row} - {US})
+    peers = sorted({name for row in table.values() for name in row} - {US, "asyncio.Semaphore"})
     blocked = [title for title, row in table.items() if row[US] != "yes" and "yes" in row.values()]
     if options.json:
         print(json.dumps({"versions": versions(peers), "cases": table, "blocks_a_release": blocked}))
