@@ -7,7 +7,6 @@ inside must be repeatable: our writes are, by derived keys.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -17,13 +16,14 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from kimera.clock import Clock, SystemClock
 from kimera.errors import NewerSchema, StorageError, StorageFull
+from kimera.resilience import Retry
 from kimera.storage.schema import REVISION, REVISIONS, metadata, revision_table
 
 __all__ = ["Database", "engine_for", "open_database", "storage_errors", "storage_failure"]
 
 T = TypeVar("T")
 
-ATTEMPTS = 8
+ATTEMPTS = 9
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 4.0
 
@@ -40,6 +40,15 @@ class Database:
 
     def __init__(self, engine: sa.Engine, clock: Clock | None = None) -> None:
         self.engine = engine
+        retry = Retry(
+            ATTEMPTS,
+            on=_transient,
+            initial=FIRST_PAUSE,
+            max_delay=LONGEST_PAUSE,
+            name="database",
+            clock=clock or SystemClock(),
+        )
+        self._again = retry(_call)
         self.clock = clock or SystemClock()
 
     @property
@@ -76,21 +85,13 @@ class Database:
             return work(connection)
 
     def _repeat(self, attempt: Callable[[], T]) -> T:
-        pause = FIRST_PAUSE
-        for _ in range(ATTEMPTS - 1):
-            try:
-                return attempt()
-            except IntegrityError:
-                raise  # a derived key was taken meanwhile: the caller knows what that means
-            except DBAPIError as failure:
-                if not _transient(failure):
-                    raise storage_failure(failure) from failure
-                self.clock.pause(pause * random.uniform(0.5, 1.5))
-                pause = min(pause * 2, LONGEST_PAUSE)
         try:
-            return attempt()
+            result: T = self._again(attempt)
+        except IntegrityError:
+            raise  # a derived key was taken meanwhile: the caller knows what that means
         except DBAPIError as failure:
             raise storage_failure(failure) from failure
+        return result
 
 
 def engine_for(url: str, *, synchronous: str = "NORMAL", pool: int = 10) -> sa.Engine:
@@ -191,7 +192,13 @@ def storage_failure(failure: DBAPIError) -> StorageError:
     )
 
 
-def _transient(failure: DBAPIError) -> bool:
+def _call(attempt: Callable[[], T]) -> T:
+    return attempt()
+
+
+def _transient(failure: Exception) -> bool:
+    if not isinstance(failure, DBAPIError) or isinstance(failure, IntegrityError):
+        return False
     if failure.connection_invalidated:
         return True
     state = getattr(failure.orig, "sqlstate", None)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,6 +18,7 @@ from kimera.missions.contracts import TrackName
 from kimera.missions.control._floor import Floor, Interrupted, floor
 from kimera.missions.control._reports import act, look_for_news
 from kimera.missions.control._steps import Recorded, Ticket, bury, fail_track, ingest, run_phase, step_name
+from kimera.resilience import Event, Retry, RetryScheduled
 from kimera.storage.attempts import Failure
 from kimera.storage.missions import Entry
 
@@ -147,20 +147,34 @@ async def _tried(
     failed: Callable[[Floor, Failure], Recorded],
     ticket: Ticket | None,
 ) -> Recorded:
-    for number in range(1, TRIES + 1):
-        try:
-            return await work(here)
-        except (Interrupted, StorageError) as fault:
-            # unfinished, not failed: the step is not recorded and somebody begins it again
-            await _give_up(here, mission_id, step, fault, ticket)
-            raise asyncio.CancelledError from fault
-        except Exception as error:  # noqa: BLE001 - step runner: whatever a track does wrong ends the track, not us
-            if number == TRIES or not is_recoverable(error):
-                return await here.at_desk(failed, here, _failure(error, number))
-            delay = RETRY_SECONDS * 2 ** (number - 1) * random.uniform(0.5, 1.5)
-            await here.at_desk(_tell_retry, here, mission_id, step, ticket, number, error, delay)
-            await asyncio.sleep(delay)
+    told: list[asyncio.Task[None]] = []
+
+    def tell(event: Event) -> None:
+        if isinstance(event, RetryScheduled):
+            facts = (mission_id, step, ticket, event.attempt, event.error, event.delay)
+            told.append(asyncio.create_task(here.at_desk(_tell_retry, here, *facts)))
+
+    tries = Retry(TRIES, initial=RETRY_SECONDS, on=_may_pass, name=step, on_event=tell)
+    number = 0
+    try:
+        async for attempt in tries:
+            number = attempt.number
+            with attempt:
+                return await work(here)
+    except (Interrupted, StorageError) as fault:
+        # unfinished, not failed: the step is not recorded and somebody begins it again
+        await _give_up(here, mission_id, step, fault, ticket)
+        raise asyncio.CancelledError from fault
+    except Exception as error:  # noqa: BLE001 - step runner: whatever a track does wrong ends the track, not us
+        return await here.at_desk(failed, here, _failure(error, number))
+    finally:
+        await asyncio.gather(*told, return_exceptions=True)
     raise AssertionError("unreachable")
+
+
+def _may_pass(error: Exception) -> bool:
+    # a stop and a store that is away are not the step's own failure: they end the attempt at once
+    return not isinstance(error, Interrupted | StorageError) and is_recoverable(error)
 
 
 async def _give_up(here: Floor, mission_id: str, step: str, fault: KimeraError, ticket: Ticket | None) -> None:
