@@ -29,7 +29,7 @@ def database_url(kind: str, place: Path) -> Iterator[str]:
         with server.connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
     except sa.exc.OperationalError:
-        if os.environ.get("KIMERA_REQUIRE_POSTGRES"):
+        if os.environ.get("KIMERA_REQUIRE_SERVICES"):
             raise
         pytest.skip("no PostgreSQL server; set KIMERA_TEST_POSTGRES_URL")
     try:
