@@ -24,6 +24,7 @@ import json
 import os
 import platform
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -38,6 +39,9 @@ from kimera.missions.research import TRACK
 from kimera.missions.research.words import fold
 from kimera.missions.track import TrackContext
 from kimera.storage import Blobs
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks.folders import find_folder
 
 Row = dict[str, Any]
 
@@ -102,7 +106,7 @@ def unaltered(file: Path, limit: int | None, show: bool) -> dict[str, Any]:
 
 def read_questions(folder: Path) -> list[Row]:
     """Return the questions of every ``altered_facts*.jsonl`` in ``folder``, in order."""
-    files = sorted(folder.glob("altered_facts*.jsonl"))
+    files = sorted(find_folder(folder, "conflicts", "altered_facts*.jsonl").glob("altered_facts*.jsonl"))
     return [json.loads(line) for file in files for line in file.read_text().splitlines() if line.strip()]
 
 

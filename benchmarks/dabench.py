@@ -37,12 +37,16 @@ from kimera.missions.contracts import AnalyticalReportPackage, MissionOptions, N
 from kimera.missions.track import TrackContext
 from kimera.storage.blobs import Blobs
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks.folders import find_folder
+
 Row = dict[str, Any]
 
 
 def main() -> None:
     """Ask every question and print counts, or one JSON object."""
     options = arguments()
+    options.data = find_folder(options.data, "dabench", "questions*.jsonl", "tables")
     rows = [row for row in questions(options.data) if wanted(row, options)]
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as home:

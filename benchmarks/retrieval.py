@@ -29,7 +29,11 @@ from kimera.knowledge.retrieval import Segment
 from kimera.llm.embeddings import MiniLM, load_encoder
 from kimera.storage import Blobs
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks.folders import find_folder, has
+
 Result = dict[str, Any]
+FILES = {"scifact": ("corpus.jsonl*", "claims*.jsonl"), "hotpotqa": ("*corpus*.json",)}
 
 
 def main() -> int:
@@ -41,18 +45,21 @@ def main() -> int:
         print(missing.text, file=sys.stderr)
     result: Result = {"machine": _machine(), "encoder": encoder.id if encoder else None, "encode": _speed(encoder)}
     sets = {"scifact": scifact, "hotpotqa": hotpotqa}
-    for name in [options.set] if options.set else [name for name in sets if (options.data / name).is_dir()]:
-        result[name] = sets[name](options.data / name, blobs, encoder, options.limit)
+    there = [name for name, files in FILES.items() if has(options.data, *files) or has(options.data / name, *files)]
+    for name in [options.set] if options.set else there or list(sets):
+        folder = find_folder(options.data, name, *FILES[name])
+        result[name] = sets[name](folder, blobs, encoder, options.limit)
     print(json.dumps(result) if options.json else _table(result))
     return 0
 
 
 def scifact(folder: Path, blobs: Blobs, encoder: MiniLM | None, limit: int | None) -> Result:
     """Score nDCG@10 of each mode over abstracts, and how often a gold sentence is among an abstract's first three."""
-    with gzip.open(folder / "corpus.jsonl.gz", "rt", encoding="utf-8") as stream:
+    (packed,) = folder.glob("corpus.jsonl*")
+    with (gzip.open if packed.suffix == ".gz" else open)(packed, "rt", encoding="utf-8") as stream:
         corpus = [json.loads(line) for line in stream]
-    (path,) = sorted(folder.glob("claims*.jsonl"))
-    claims = [json.loads(line) for line in path.read_text("utf-8").splitlines()][:limit]
+    paths = sorted(folder.glob("claims*.jsonl"))
+    claims = [json.loads(line) for path in paths for line in path.read_text("utf-8").splitlines()][:limit]
     documents = [(str(d["doc_id"]), d["title"], " ".join(d["sentences"])) for d in corpus]
     library, segment, result = _segment(documents, blobs, encoder)
     relevant = [(c["claim"], frozenset(map(str, c["relevant"]))) for c in claims]

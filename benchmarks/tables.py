@@ -29,6 +29,9 @@ from kimera.knowledge._delimited import read_delimited, sample_lines
 from kimera.knowledge._duck import Engine
 from kimera.knowledge.limits import Limits
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks.folders import find_folder
+
 NUMBER = re.compile(r"\s*[\"']?[-+]?[\d.,]+(?:[eE][-+]?\d+)?%?[\"']?\s*")
 
 
@@ -139,9 +142,11 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    inside = arguments.data / "messy_csv"
+    folder = inside if inside.is_dir() else find_folder(arguments.data, "messy_csv", "*")
     with Engine(Limits()) as engine:
         engine.run("SELECT 1")  # the import of the engine is not the first file's time
-        results = [measure(path, engine) for path in sorted(arguments.data.rglob("*")) if path.is_file()]
+        results = [measure(path, engine) for path in sorted(folder.rglob("*")) if path.is_file()]
     summary = totals(results)
     if arguments.json:
         print(json.dumps({"files": [asdict(r) for r in results], "totals": summary}))
