@@ -24,14 +24,14 @@ __all__ = [
     "wants_json",
 ]
 
-EXIT_OK = 0
+EXIT_OK = 0  # done; verify: everything holds
 EXIT_NOT_HELD = 1  # verify: something in the report no longer holds
 EXIT_USAGE = 2  # bad input
 EXIT_FAILED = 3  # the mission failed: no track delivered anything
 EXIT_BUSY = 4  # another process works in this home
 EXIT_STORAGE = 5  # the home or database cannot be used
 EXIT_ERROR = 70  # anything else
-EXIT_INTERRUPTED = 130
+EXIT_INTERRUPTED = 130  # Ctrl-C: what there is was put together, the mission can be resumed
 
 _CODES: tuple[tuple[type[KimeraError], int], ...] = (
     (HomeBusy, EXIT_BUSY),
