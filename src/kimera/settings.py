@@ -6,8 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from kimera.errors import ConfigurationError
 
 __all__ = ["Settings", "load_settings"]
 
@@ -50,5 +52,11 @@ class Settings(BaseSettings):
 
 @cache
 def load_settings() -> Settings:
-    """Read the environment once for this process."""
-    return Settings()
+    """Read the environment once for this process; raises `ConfigurationError` naming what to mend, never its value."""
+    try:
+        return Settings()
+    except ValidationError as invalid:
+        wrong = [f"KIMERA_{str(error['loc'][0]).upper()}: {error['msg']}" for error in invalid.errors()]
+        raise ConfigurationError(
+            f"{'; '.join(wrong)}. Mend or unset it; docs/settings.md lists all settings.", "settings"
+        ) from None

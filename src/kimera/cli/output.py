@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from kimera.errors import ConflictError, HomeBusy, KimeraError, NotFoundError, StorageError, ValidationError
+from kimera.errors import (
+    ConfigurationError,
+    ConflictError,
+    HomeBusy,
+    KimeraError,
+    NotFoundError,
+    StorageError,
+    ValidationError,
+)
 
 __all__ = [
     "EXIT_BUSY",
@@ -39,6 +47,7 @@ _CODES: tuple[tuple[type[KimeraError], int], ...] = (
     (ValidationError, EXIT_USAGE),
     (NotFoundError, EXIT_USAGE),
     (ConflictError, EXIT_USAGE),
+    (ConfigurationError, EXIT_USAGE),
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
