@@ -18,12 +18,16 @@ from kimera.storage.blobs import Blobs
 pytestmark = pytest.mark.slow
 
 
-def run(tmp_path: Path, question: str, inbox: tuple[Handoff, ...] = ()) -> AnalyticalReportPackage:
-    """Run all phases over a small table, each state through JSON as after a crash."""
+def run(
+    tmp_path: Path, question: str, inbox: tuple[Handoff, ...] = (), more: dict[str, str] | None = None
+) -> AnalyticalReportPackage:
+    """Run all phases over a small table and ``more`` files, each state through JSON as after a crash."""
     folder = tmp_path / "folder"
     folder.mkdir()
     rows = "\n".join(f"{k},{'left' if k % 3 else 'right'},{10 + 2 * k + k % 5}" for k in range(1, 61))
     (folder / "plants.csv").write_text(f"plant,side,height_cm\n{rows}\n")
+    for name, text in (more or {}).items():
+        (folder / name).write_text(text)
     blobs = Blobs(tmp_path / "blobs")
     context = TrackContext(
         mission_id="m",
@@ -76,6 +80,14 @@ def test_an_open_question_gets_adjusted_findings_about_what_it_speaks_of(tmp_pat
     assert findings[0].p_adjusted is not None
     assert findings[0].p_adjusted >= findings[0].p_value
     assert package.tests_run > 0
+
+
+def test_a_table_with_nothing_to_relate_is_no_failure(tmp_path: Path) -> None:
+    """Promise: beside a real table, one of names and of equal values is described and leaves no gap."""
+    same = "".join("a,1\n" for _ in range(40))
+    package = run(tmp_path, "What goes with a greater height?", more={"same.csv": f"kind,one\n{same}"})
+    assert [] == [gap.text for gap in package.gaps if "failed" in gap.text]
+    assert any("40 rows" in claim.statement for claim in package.claims)
 
 
 def test_a_request_of_the_other_track_is_answered_as_a_finding(tmp_path: Path) -> None:

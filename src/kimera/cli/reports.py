@@ -115,23 +115,18 @@ def _verify_file(home: Home, place: Path, folder: Path | None, allow_code: bool)
 
 
 def show_verification(verification: Verification) -> None:
-    """Print one line for what holds, every detail for what does not, and the verdict."""
-    held = [claim for claim in verification.claims if claim.status == "ok"]
-    for claim in held:
-        click.echo(f"{click.style('ok', fg='green')}  {claim.id}  {_short(claim.statement)}")
-    for claim in verification.claims:
-        if claim.status != "ok":
-            colour = "yellow" if claim.status == "changed_source" else "red"
-            click.echo(f"{click.style(claim.status.replace('_', ' '), fg=colour, bold=True)}  {claim.id}")
-            click.echo(f"    {claim.statement}")
-            if claim.old is not None or claim.new is not None:
-                click.echo(f"    was {claim.old}, is now {claim.new}")
-            click.echo(f"    {claim.reason}  [{', '.join(claim.sources)}]")
-    for source in verification.sources:
-        if source.status not in {"same", "moved"}:
-            click.echo(f"{click.style('file', fg='yellow')}  {source.name}: {source.status.replace('_', ' ')}")
-    for problem in verification.problems:
-        click.echo(f"{click.style('report', fg='red')}  {problem}")
+    """Print what does not hold in full, then one line for each claim that does, then the verdict."""
+    from kimera.missions.verify import render_table
+
+    for row in render_table(verification)[1:]:
+        if row.status == "ok":
+            click.echo(f"{click.style('ok', fg='green')}  {row.id}  {_short(row.claim)}")
+            continue
+        colour = "yellow" if row.status in {"changed source", "file changed", "file moved"} else "red"
+        click.echo(f"{click.style(row.status, fg=colour, bold=True)}  {row.id}".rstrip())
+        for line in (row.claim, row.change, row.why):
+            if line:
+                click.echo(f"    {line}")
     colour = "green" if verification.exit_code == 0 else "red"
     click.echo(click.style(verification.summary, fg=colour, bold=True))
 

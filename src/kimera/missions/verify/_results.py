@@ -108,15 +108,16 @@ class Verification(Frozen):
 
 
 class Row(NamedTuple):
-    """One line of the table a person sees; all texts. Claim ids are in the summary and in the JSON."""
+    """One line a person sees; all texts."""
 
     status: str
     claim: str
     change: str
     why: str
+    id: str = ""
 
 
-TITLES = Row("status", "claim", "was -> is", "why")
+TITLES = Row("status", "claim", "was -> is", "why", "id")
 SHOWN = 160
 """Characters of a sentence in the table."""
 
@@ -137,7 +138,13 @@ def render_table(verification: Verification) -> list[Row]:
 
 def _claim_row(check: ClaimCheck) -> Row:
     change = _change(check.old, check.new) if check.status.startswith("different") else ""
-    return Row(check.status.replace("_", " "), _cut(check.statement), change, check.reason or ", ".join(check.sources))
+    return Row(
+        check.status.replace("_", " "),
+        _cut(check.statement),
+        change,
+        check.reason or ", ".join(check.sources),
+        check.id,
+    )
 
 
 def _cut(text: str) -> str:

@@ -53,7 +53,9 @@ def explore(context: TrackContext, views: list[TableView], *, answering: bool = 
             break
         if view in tested:
             asked = {"table": view.name, **chosen(view, focus[view.name])}
-            survey.run(context, survey.relations, f"What goes with what in {view.title}", RELATIONS_CODE, view, asked)
+            if asked["kinds"]:  # a table of names and ids alone has nothing to relate
+                title = f"What goes with what in {view.title}"
+                survey.run(context, survey.relations, title, RELATIONS_CODE, view, asked)
     joined = survey.join(context, tested, focus)
     focus |= {join.view.name: join.focus(focus) for join in joined}
     survey.adjust(context)
