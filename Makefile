@@ -50,8 +50,8 @@ format: $(VENV)/.dev ## put the code into the house form
 
 lock: $(VENV)/.dev ## resolve and hash-pin all dependencies again
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --extra files --extra postgres pyproject.toml build-requirements.in -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --extra files --extra postgres --group dev -c requirements.lock pyproject.toml build-requirements.in -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --extra files --extra postgres --extra redis --extra otel pyproject.toml build-requirements.in -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --extra files --extra postgres --extra redis --extra otel --extra accelerate --group dev -c requirements.lock pyproject.toml build-requirements.in -o requirements-dev.lock
 
 docs: $(VENV)/.dev ## write the generated reference pages again
 	$(BIN)/python docs/generate.py

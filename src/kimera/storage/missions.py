@@ -62,6 +62,7 @@ class Brief:
     options: str
     playbook: str
     request_key: str | None = None
+    tenant: str = "local"
 
 
 @dataclass(frozen=True)

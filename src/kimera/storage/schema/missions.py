@@ -1,8 +1,4 @@
-"""Our tables. The durable engine keeps its own; nothing here reads those.
-
-Instants are ISO 8601 text in UTC (the same bytes on both databases), money is whole nano-dollars, nested data is
-canonical JSON text. A column whose meaning is not in its name is explained beside it.
-"""
+"""Missions: what was asked, what happened, what came out, who works and what was spent."""
 
 from __future__ import annotations
 
@@ -14,8 +10,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
-    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -23,44 +17,21 @@ from sqlalchemy import (
     text,
 )
 
+from kimera.storage.schema._metadata import metadata
+
 __all__ = [
-    "REVISION",
-    "REVISIONS",
     "attempts",
     "briefs",
     "dead_letters",
     "events",
     "handoffs",
-    "metadata",
     "missions",
-    "revision_table",
     "spend_scopes",
     "spend_tickets",
     "steps",
     "versions",
     "workers",
 ]
-
-REVISIONS = ("0001", "0002")
-"""Every revision this installation knows, oldest first; a database at any other revision is newer than we are."""
-
-REVISION = REVISIONS[-1]
-
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_name)s",
-    }
-)
-
-revision_table = Table(
-    "kimera_revision",
-    metadata,
-    Column("version_num", String(32), nullable=False),
-    PrimaryKeyConstraint("version_num", name="kimera_revision_pkc"),  # as Alembic would make it
-)
 
 briefs = Table(
     "briefs",
@@ -72,7 +43,9 @@ briefs = Table(
     Column("folder", Text, nullable=False),
     Column("options", Text, nullable=False),
     Column("playbook", String(64), nullable=False),
+    Column("tenant", String(64), nullable=False, server_default="local"),
 )
+Index("ix_briefs_tenant", briefs.c.tenant, briefs.c.mission_id)
 
 missions = Table(
     "missions",

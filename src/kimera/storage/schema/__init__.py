@@ -1,0 +1,48 @@
+"""Our tables. The durable engine keeps its own; nothing here reads those.
+
+Instants are ISO 8601 text in UTC (the same bytes on both databases) unless a module says otherwise, money is whole
+nano-dollars, nested data is canonical JSON text. A column whose meaning is not in its name is explained beside it.
+"""
+
+from kimera.storage.schema._metadata import REVISION, REVISIONS, metadata, revision_table
+from kimera.storage.schema.gateway import api_keys, idempotent_requests
+from kimera.storage.schema.missions import (
+    attempts,
+    briefs,
+    dead_letters,
+    events,
+    handoffs,
+    missions,
+    spend_scopes,
+    spend_tickets,
+    steps,
+    versions,
+    workers,
+)
+from kimera.storage.schema.telemetry import alerts, audit_log, logs, mission_outcomes, rollups, spans
+
+__all__ = [
+    "REVISION",
+    "REVISIONS",
+    "alerts",
+    "api_keys",
+    "attempts",
+    "audit_log",
+    "briefs",
+    "dead_letters",
+    "events",
+    "handoffs",
+    "idempotent_requests",
+    "logs",
+    "metadata",
+    "mission_outcomes",
+    "missions",
+    "revision_table",
+    "rollups",
+    "spans",
+    "spend_scopes",
+    "spend_tickets",
+    "steps",
+    "versions",
+    "workers",
+]

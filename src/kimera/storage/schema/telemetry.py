@@ -1,0 +1,106 @@
+"""The trail: logs, spans, how missions ended, roll-ups of metrics, alerts received, and the audit chain.
+
+Instants are seconds since 1970 as float here: they are compared and subtracted far more often than they are read.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, String, Table, Text
+
+from kimera.storage.schema._metadata import metadata
+
+__all__ = ["alerts", "audit_log", "logs", "mission_outcomes", "rollups", "spans"]
+
+IDENTITY = BigInteger().with_variant(Integer, "sqlite")
+
+logs = Table(
+    "telemetry_logs",
+    metadata,
+    Column("id", IDENTITY, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("level", String(8), nullable=False),
+    Column("event", String(160), nullable=False),
+    Column("mission_id", String(64)),
+    Column("request_id", String(64), nullable=False),
+    Column("body", Text, nullable=False),  # the whole line, redacted, as JSON
+)
+Index("ix_telemetry_logs_mission", logs.c.mission_id, logs.c.id)
+Index("ix_telemetry_logs_at", logs.c.at)
+
+spans = Table(
+    "telemetry_spans",
+    metadata,
+    Column("span_id", String(16), primary_key=True),
+    Column("trace_id", String(32), nullable=False),
+    Column("parent_id", String(16)),
+    Column("mission_id", String(64)),
+    Column("request_id", String(64)),
+    Column("session_id", String(128)),
+    Column("track", String(32)),
+    Column("attempt", Integer),
+    Column("name", String(160), nullable=False),
+    Column("process", String(160), nullable=False),  # worker slot and process, so that a killed one can be named
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float),  # null: open, or interrupted when its process is gone
+    Column("status", String(8), nullable=False),  # unset | ok | error
+    Column("error_type", String(128)),
+    Column("attributes", Text, nullable=False),
+)
+Index("ix_telemetry_spans_mission", spans.c.mission_id, spans.c.started_at)
+Index("ix_telemetry_spans_trace", spans.c.trace_id)
+Index("ix_telemetry_spans_started", spans.c.started_at)
+
+mission_outcomes = Table(
+    "mission_outcomes",
+    metadata,
+    Column("mission_id", String(64), primary_key=True),
+    Column("round", Integer, primary_key=True),
+    Column("outcome", String(16), nullable=False),  # done | degraded | partial | failed | cancelled
+    Column("cause", String(32), nullable=False),  # none | provider_outage | budget | input | timeout | internal
+    Column("accepted_at", Float, nullable=False),
+    Column("ended_at", Float, nullable=False),
+    Column("first_report_seconds", Float),
+    Column("orchestration_seconds", Float),  # control plane only: queue wait and worker time left out
+    Column("queue_seconds", Float),
+)
+Index("ix_mission_outcomes_ended", mission_outcomes.c.ended_at)
+
+rollups = Table(
+    "telemetry_rollups",
+    metadata,
+    Column("tier", String(8), primary_key=True),  # raw | 5m | 1h | 1d
+    Column("bucket_start", BigInteger, primary_key=True),  # seconds since 1970
+    Column("process", String(160), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+Index("ix_telemetry_rollups_start", rollups.c.tier, rollups.c.bucket_start)
+
+alerts = Table(
+    "telemetry_alerts",
+    metadata,
+    Column("id", IDENTITY, primary_key=True, autoincrement=True),
+    Column("received_at", Float, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("body", Text, nullable=False),
+)
+Index("ix_telemetry_alerts_received", alerts.c.received_at)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", String(40), nullable=False),
+    Column("actor", String(160), nullable=False),
+    Column("role", String(64), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("tool", String(160), nullable=False),
+    Column("args_hash", String(80), nullable=False),
+    Column("decision", String(32), nullable=False),
+    Column("rule", String(64), nullable=False),
+    Column("policy", String(64), nullable=False),
+    Column("subject", String(160), nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
