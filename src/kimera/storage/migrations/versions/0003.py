@@ -77,10 +77,12 @@ def upgrade() -> None:
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=128), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("starts_at", sa.Float(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_telemetry_alerts")),
     )
     op.create_index("ix_telemetry_alerts_received", "telemetry_alerts", ["received_at"], unique=False)
+    op.create_index("ux_telemetry_alerts_news", "telemetry_alerts", ["fingerprint", "status", "starts_at"], unique=True)
     op.create_table(
         "telemetry_logs",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
