@@ -26,6 +26,7 @@ COMMANDS = {
     "verify": "kimera.cli.reports:verify_command",
     "export": "kimera.cli.reports:export_command",
     "worker": "kimera.cli.operate:worker_command",
+    "telemetry": "kimera.cli.telemetry:telemetry_command",
     "doctor": "kimera.cli.operate:doctor_command",
 }
 
