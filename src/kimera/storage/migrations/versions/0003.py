@@ -127,3 +127,29 @@ def upgrade() -> None:
     op.create_index("ix_telemetry_spans_trace", "telemetry_spans", ["trace_id"], unique=False)
     op.add_column("briefs", sa.Column("tenant", sa.String(length=64), server_default="local", nullable=False))
     op.create_index("ix_briefs_tenant", "briefs", ["tenant", "mission_id"], unique=False)
+    # a request key belongs to its tenant: SQLite rebuilds the table for that, the door has foreign keys off meanwhile
+    with op.batch_alter_table("briefs") as briefs:
+        briefs.drop_constraint("uq_briefs_request_key", type_="unique")
+        briefs.create_unique_constraint("uq_briefs_tenant_request_key", ["tenant", "request_key"])
+    op.create_table(
+        "mission_artifacts",
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("mission_id", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("media_type", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["mission_id"], ["missions.mission_id"], name=op.f("fk_mission_artifacts_mission_id_missions")
+        ),
+        sa.PrimaryKeyConstraint("sha256", "mission_id", name=op.f("pk_mission_artifacts")),
+    )
+    op.create_table(
+        "stream_tickets",
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("key_id", sa.String(length=32), nullable=False),
+        sa.Column("mission_id", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("sha256", name=op.f("pk_stream_tickets")),
+    )
+    op.create_index("ix_stream_tickets_expires", "stream_tickets", ["expires_at"], unique=False)
