@@ -19,12 +19,14 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists, dicts, strings, numbers and None, in the order of the fields."""
-        return {name: _plain(getattr(self, name)) for name in _names(type(self))}
+        kind: Any = type(self)
+        return {name: _plain(getattr(self, name)) for name in _names(kind)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Read what `to_dict` gave; unknown keys raise TypeError."""
-        hints = _hints(cls)
+        kind: Any = cls
+        hints = _hints(kind)
         return cls(**{name: _typed(hints.get(name, Any), value) for name, value in data.items()})
 
 
