@@ -34,7 +34,7 @@ def test_names_follow_the_conventions_of_prometheus() -> None:
 
 
 def test_labels_are_closed_or_capped_and_hold_no_identity() -> None:
-    """Promise: a label has a closed set of distinct values or a cap, and no open one is named after an id, path or text."""
+    """Promise: a label has a closed set of distinct values or a cap, and no open one names an id, path or text."""
     forbidden = re.compile(r"(^|_)(id|path|text|message|user|mission|session|identity)$")
     for family in METRICS.values():
         assert len(set(family.label_names)) == len(family.labels), family.name
