@@ -16,7 +16,7 @@ OVERVIEW = Row(
         ),
         panel(
             "Entropy now, exact quantiles",
-            "Nearest-rank quantiles over all stored identities. A 0.9 quantile above 4 bits raises HighEntropyIdentities.",
+            "Nearest rank over all stored identities. A 0.9 quantile above 4 bits raises HighEntropyIdentities.",
             BITS,
             ("kimera_population_entropy_quantile", "{{identity_type}} {{q}}"),
         ),
@@ -50,7 +50,7 @@ OVERVIEW = Row(
         ),
         panel(
             "Entropy changes",
-            "Signed change per write: below zero a question was settled, above it doubt was added. Exemplars name movers.",
+            "Signed change per write: below zero doubt went, above it came. Exemplars name the movers.",
             "short",
             recent("kimera_identity_entropy_change"),
             kind="heat",
@@ -157,7 +157,7 @@ DECAY = Row(
         ),
         panel(
             "Brier score",
-            "How well survival predicts what was confirmed later; lower is better, .25 is a coin. Compare own with none.",
+            "How well survival predicts what was confirmed later: lower is better, .25 is a coin. Hold own against none.",
             "none",
             ("kimera_decay_brier", "{{decay_class}} {{model}}"),
         ),

@@ -7,7 +7,7 @@ OUTCOMES = Row(
     (
         panel(
             "Missions ended",
-            "Missions ended in an hour: done, done with something missing (degraded), with one track (partial), failed.",
+            "Missions ended in an hour: done, with something missing (degraded), with one track (partial), failed.",
             "short",
             grown("kimera_missions_total", "outcome"),
             kind="stacked",

@@ -38,7 +38,7 @@ BOARD = Board(
             (
                 panel(
                     "API errors",
-                    "Share answered 5xx. 7.2 % in 5 minutes and an hour pages, 3 % in 30 minutes and 6 hours is a ticket.",
+                    "Share answered 5xx: 7.2 % over 5 minutes and an hour pages, 3 % over 30 minutes and 6 hours tickets.",
                     "percentunit",
                     ("kimera:api_errors:ratio_5m", "5 min"),
                     ("kimera:api_errors:ratio_30m", "30 min"),
@@ -53,7 +53,7 @@ BOARD = Board(
                 ),
                 panel(
                     "Orchestration",
-                    "Control steps per mission, work and waiting left out; the 95 % line above 2 s raises OrchestrationSlow.",
+                    "Control steps per mission, work and waiting left out; p95 above 2 s raises OrchestrationSlow.",
                     "s",
                     ("kimera:orchestration_seconds:p50_1h", "p50"),
                     ("kimera:orchestration_seconds:p95_1h", "p95"),

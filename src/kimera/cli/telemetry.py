@@ -57,7 +57,9 @@ def check_command(source: Path | None, as_json: bool) -> int:
 
     folder = source or dashboards.observability_folder() / "grafana"
     # boards of one's own use our recorded series too, whatever stands beside their folder
-    recorded = dashboards.recorded_names(dashboards.observability_folder() / "grafana") | dashboards.recorded_names(folder)
+    recorded = dashboards.recorded_names(dashboards.observability_folder() / "grafana") | dashboards.recorded_names(
+        folder
+    )
     found = {name: dashboards.check_board(board, recorded) for name, board in dashboards.read_boards(folder).items()}
     if as_json:
         print_json(found)

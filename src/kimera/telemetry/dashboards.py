@@ -23,7 +23,15 @@ from kimera.settings import GrafanaSettings
 from kimera.telemetry.recording.catalog import METRICS, Family
 
 __all__ = [
-    "check_board", "families_in", "family_of", "recorded_names", "observability_folder", "push_board", "read_boards", "render_boards"]
+    "check_board",
+    "families_in",
+    "family_of",
+    "observability_folder",
+    "push_board",
+    "read_boards",
+    "recorded_names",
+    "render_boards",
+]
 
 Json = dict[str, Any]
 
@@ -88,7 +96,9 @@ def check_board(board: Json, recorded: Iterable[str]) -> list[str]:
     """Return what is wrong with a board, one sentence each; an empty list for a good one."""
     if "dashboard" in board:
         return ["the board is wrapped in a request; only what stands under its key dashboard is a board"]
-    wrong = [f"the board has no {key}" for key in ("uid", "title", "description", "schemaVersion") if not board.get(key)]
+    wrong = [
+        f"the board has no {key}" for key in ("uid", "title", "description", "schemaVersion") if not board.get(key)
+    ]
     names = frozenset(recorded)
     panels = list(_panels(board))
     if not panels:
@@ -217,7 +227,9 @@ def _send(request: Request) -> Mapping[str, Any]:
         raise ServiceError(_meaning(refused.code), "grafana", refused.code) from None
     except (URLError, HTTPException, OSError) as failure:
         reason = getattr(failure, "reason", None) or type(failure).__name__
-        raise ServiceError(f"Grafana did not answer ({reason}); check GRAFANA_URL and that it runs.", "grafana") from None
+        raise ServiceError(
+            f"Grafana did not answer ({reason}); check GRAFANA_URL and that it runs.", "grafana"
+        ) from None
     except ValueError:
         said = None
     if not isinstance(said, dict):

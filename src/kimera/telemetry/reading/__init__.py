@@ -1,1 +1,1 @@
-"""What is read back: one mission's story."""
+"""What is read back: one mission's story, and metrics by Prometheus and from the store."""

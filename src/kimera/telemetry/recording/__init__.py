@@ -1,1 +1,1 @@
-"""What the code calls: context, logs, spans, mission events."""
+"""What the code calls: context, logs, spans, mission events, metrics and the catalogue that declares them."""

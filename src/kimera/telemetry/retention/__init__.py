@@ -1,1 +1,1 @@
-"""Where records wait and rest: the ring, the writer, the store."""
+"""Where records wait and rest: the ring, the writer, the store; what is kept for how long."""
