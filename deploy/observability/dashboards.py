@@ -69,7 +69,7 @@ def _board(board: Board) -> make.Dashboard:
 
 
 def _panel(panel: Panel) -> PanelBuilder:
-    built = _BUILDERS[panel.kind](panel)
+    built: PanelBuilder = _BUILDERS[panel.kind](panel)
     built = (
         built.title(panel.title)
         .description(panel.description)

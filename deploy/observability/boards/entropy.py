@@ -157,7 +157,7 @@ DECAY = Row(
         ),
         panel(
             "Brier score",
-            "How well survival predicts what was confirmed later: lower is better, .25 is a coin. Hold own against none.",
+            "How well survival predicts what was confirmed later: lower is better, .25 is a coin.",
             "none",
             ("kimera_decay_brier", "{{decay_class}} {{model}}"),
         ),

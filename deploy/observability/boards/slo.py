@@ -38,7 +38,7 @@ BOARD = Board(
             (
                 panel(
                     "API errors",
-                    "Share answered 5xx: 7.2 % over 5 minutes and an hour pages, 3 % over 30 minutes and 6 hours tickets.",
+                    "5xx of all: 7.2 % over 5 minutes and an hour pages, 3 % over 30 minutes and 6 hours is a ticket.",
                     "percentunit",
                     ("kimera:api_errors:ratio_5m", "5 min"),
                     ("kimera:api_errors:ratio_30m", "30 min"),
