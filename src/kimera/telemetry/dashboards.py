@@ -224,6 +224,7 @@ def _send(request: Request) -> Mapping[str, Any]:
         with build_opener(_NoRedirect).open(request, timeout=SECONDS_PER_CALL) as answer:
             said = json.loads(answer.read(ANSWER_BYTES))
     except HTTPError as refused:
+        refused.close()
         raise ServiceError(_meaning(refused.code), "grafana", refused.code) from None
     except (URLError, HTTPException, OSError) as failure:
         reason = getattr(failure, "reason", None) or type(failure).__name__
