@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from kimera.errors import ConfigurationError
 
@@ -42,7 +42,22 @@ class Settings(BaseSettings):
     max_files: int = Field(default=5_000, ge=1, description="Files read from one folder.")
     max_file_bytes: int = Field(default=512 * 1024**2, ge=1, description="Largest single file that is read.")
     max_folder_bytes: int = Field(default=4 * 1024**3, ge=1, description="Total size read from one folder.")
+    folders: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Folders that missions started over HTTP may read, separated by ':'; {tenant} stands for the "
+        "tenant's name. None: files must be uploaded.",
+    )
+    upload_files: int = Field(default=500, ge=1, le=5_000, description="Files one upload may hold.")
+    upload_days: float = Field(
+        default=30.0, gt=0, description="Days after its mission's end for which uploaded files are kept."
+    )
+    verify_seconds: float = Field(default=120.0, gt=0, description="Seconds a verification over HTTP may take.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+
+    @field_validator("folders", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part for part in value.split(":") if part) if isinstance(value, str) else value
 
     @property
     def home_path(self) -> Path:
