@@ -19,7 +19,7 @@ from kimera.errors import ConflictError, NotFoundError
 from kimera.storage.database import Database
 from kimera.storage.fold import ALLOWED, TERMINAL, MissionRow, fold_one
 from kimera.storage.schema import briefs, events, missions
-from kimera.telemetry.events import MissionEvent, parse
+from kimera.telemetry import MissionEvent, parse
 
 __all__ = ["Brief", "Entry", "Missions"]
 

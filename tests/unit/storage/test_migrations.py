@@ -18,7 +18,7 @@ from kimera.storage.fold import fold_one
 from kimera.storage.migrations import upgrade
 from kimera.storage.missions import Brief, Entry, Missions
 from kimera.storage.schema import REVISION, REVISIONS, metadata, revision_table
-from kimera.telemetry.events import MissionEvent
+from kimera.telemetry import MissionEvent
 
 
 def created(mission_id: str) -> MissionEvent:

@@ -25,7 +25,7 @@ from kimera.storage.blobs import canonical_json
 from kimera.storage.fold import TERMINAL, MissionRow
 from kimera.storage.missions import Brief, Entry
 from kimera.storage.workers import LEASE_SECONDS, Workers
-from kimera.telemetry.events import MissionEvent
+from kimera.telemetry import MissionEvent
 
 __all__ = [
     "Artifact",
