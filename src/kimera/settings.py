@@ -62,7 +62,6 @@ class Settings(BaseSettings):
         description="OTLP/HTTP collector that gets a copy of every span (extra `otel`); unset: spans stay here.",
     )
 
-
     @property
     def home_path(self) -> Path:
         """Return the home folder as an absolute path; it may not exist yet."""
