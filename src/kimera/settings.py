@@ -11,13 +11,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kimera.errors import ConfigurationError
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["Settings", "load_settings", "variable"]
 
 
 class Settings(BaseSettings):
     """Everything that can be set from outside. Sizes are bytes, durations are seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="KIMERA_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="KIMERA_", extra="ignore", frozen=True, populate_by_name=True)
 
     home: Path = Field(default=Path("~/.kimera"), description="Folder for state, blobs and caches.")
     database_url: SecretStr | None = Field(
@@ -26,6 +26,16 @@ class Settings(BaseSettings):
     synchronous: Literal["NORMAL", "FULL"] = Field(
         default="NORMAL", description="SQLite durability against power loss; FULL is slower."
     )
+    folders: str = Field(
+        default="",
+        description="Folders that missions started over HTTP may read, separated by ':'; {tenant} stands for the "
+        "tenant's name. Empty: files must be uploaded.",
+    )
+    upload_files: int = Field(default=500, ge=1, le=5_000, description="Files one upload may hold.")
+    upload_days: float = Field(
+        default=30.0, gt=0, description="Days after its mission's end for which uploaded files are kept."
+    )
+    verify_seconds: float = Field(default=120.0, gt=0, description="Seconds a verification over HTTP may take.")
     worker: str = Field(default="w1", description="Stable slot name of this process; unique among live processes.")
     workers: int = Field(default=2, ge=1, le=64, description="Missions one worker process runs at once.")
     deadline: float = Field(default=900.0, gt=0, description="Seconds a mission may take unless told otherwise.")
@@ -42,7 +52,15 @@ class Settings(BaseSettings):
     max_files: int = Field(default=5_000, ge=1, description="Files read from one folder.")
     max_file_bytes: int = Field(default=512 * 1024**2, ge=1, description="Largest single file that is read.")
     max_folder_bytes: int = Field(default=4 * 1024**3, ge=1, description="Total size read from one folder.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO",
+        description="Least level logged; setting it also makes `kimera run` print its JSON log lines on stderr.",
+    )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="OTLP/HTTP collector that gets a copy of every span (extra `otel`); unset: spans stay here.",
+    )
     host: str = Field(default="127.0.0.1", description="Address the gateway listens on; all but loopback need a key.")
     port: int = Field(default=8000, ge=0, le=65_535, description="Port the gateway listens on; 0 takes a free one.")
     keys: Literal["auto", "required"] = Field(
@@ -80,7 +98,17 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as invalid:
-        wrong = [f"KIMERA_{str(error['loc'][0]).upper()}: {error['msg']}" for error in invalid.errors()]
+        wrong = [f"{_named(str(error['loc'][0]))}: {error['msg']}" for error in invalid.errors()]
         raise ConfigurationError(
             f"{'; '.join(wrong)}. Mend or unset it; docs/settings.md lists all settings.", "settings"
         ) from None
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    alias = Settings.model_fields[name].validation_alias
+    return str(alias) if alias is not None else f"KIMERA_{name.upper()}"
+
+
+def _named(place: str) -> str:
+    return variable(place) if place in Settings.model_fields else place

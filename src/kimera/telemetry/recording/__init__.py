@@ -1,0 +1,1 @@
+"""What the code calls: context, logs, spans, mission events."""

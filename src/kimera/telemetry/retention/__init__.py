@@ -1,0 +1,1 @@
+"""Where records wait and rest: the ring, the writer, the store."""
