@@ -11,13 +11,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kimera.errors import ConfigurationError
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["Settings", "load_settings", "variable"]
 
 
 class Settings(BaseSettings):
     """Everything that can be set from outside. Sizes are bytes, durations are seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="KIMERA_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="KIMERA_", extra="ignore", frozen=True, populate_by_name=True)
 
     home: Path = Field(default=Path("~/.kimera"), description="Folder for state, blobs and caches.")
     database_url: SecretStr | None = Field(
@@ -26,6 +26,16 @@ class Settings(BaseSettings):
     synchronous: Literal["NORMAL", "FULL"] = Field(
         default="NORMAL", description="SQLite durability against power loss; FULL is slower."
     )
+    folders: str = Field(
+        default="",
+        description="Folders that missions started over HTTP may read, separated by ':'; {tenant} stands for the "
+        "tenant's name. Empty: files must be uploaded.",
+    )
+    upload_files: int = Field(default=500, ge=1, le=5_000, description="Files one upload may hold.")
+    upload_days: float = Field(
+        default=30.0, gt=0, description="Days after its mission's end for which uploaded files are kept."
+    )
+    verify_seconds: float = Field(default=120.0, gt=0, description="Seconds a verification over HTTP may take.")
     worker: str = Field(default="w1", description="Stable slot name of this process; unique among live processes.")
     workers: int = Field(default=2, ge=1, le=64, description="Missions one worker process runs at once.")
     deadline: float = Field(default=900.0, gt=0, description="Seconds a mission may take unless told otherwise.")
@@ -55,7 +65,15 @@ class Settings(BaseSettings):
         le=65_535,
         description="Port of the listener for Prometheus, one per process; 0: a free one.",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Least level logged.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO",
+        description="Least level logged; setting it also makes `kimera run` print its JSON log lines on stderr.",
+    )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="OTLP/HTTP collector that gets a copy of every span (extra `otel`); unset: spans stay here.",
+    )
 
     @property
     def home_path(self) -> Path:
@@ -69,7 +87,17 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as invalid:
-        wrong = [f"KIMERA_{str(error['loc'][0]).upper()}: {error['msg']}" for error in invalid.errors()]
+        wrong = [f"{_named(str(error['loc'][0]))}: {error['msg']}" for error in invalid.errors()]
         raise ConfigurationError(
             f"{'; '.join(wrong)}. Mend or unset it; docs/settings.md lists all settings.", "settings"
         ) from None
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    alias = Settings.model_fields[name].validation_alias
+    return str(alias) if alias is not None else f"KIMERA_{name.upper()}"
+
+
+def _named(place: str) -> str:
+    return variable(place) if place in Settings.model_fields else place

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import http.client
-import logging
 import os
 import shutil
 import socket
@@ -17,6 +16,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from kimera import telemetry
 from kimera.telemetry.reading.exposition import Exposition, Listener, serve_metrics
 from kimera.telemetry.recording.catalog import METRICS
 from kimera.telemetry.recording.children import Gauge, GaugeHistogram
@@ -188,15 +188,16 @@ def test_many_readers_at_once_all_get_whole_answers(listener: Listener, registry
 
 
 def test_a_taken_port_is_a_warning_that_names_its_holder(
-    listener: Listener, registry: Registry, caplog: pytest.LogCaptureFixture
+    listener: Listener, registry: Registry, recording: telemetry.MemoryStore
 ) -> None:
     """Promise: the second listener does not come up, says who holds the port and what to set, and nothing raises."""
-    with caplog.at_level(logging.WARNING):
-        second = serve_metrics("127.0.0.1", cast("int", listener.port), registry)
+    second = serve_metrics("127.0.0.1", cast("int", listener.port), registry)
     second.close()
     assert second.port is None
-    assert f"held by process {os.getpid()}" in caplog.text
-    assert "KIMERA_METRICS_PORT" in caplog.text
+    telemetry.flush()
+    warning = next(log for log in recording.logs(None) if log.event == "telemetry.metrics_not_served")
+    assert f"process {os.getpid()} (" in str(warning.body)
+    assert "KIMERA_METRICS_PORT" in str(warning.body)
 
 
 def test_the_listener_closes_twice_and_frees_its_port(registry: Registry) -> None:

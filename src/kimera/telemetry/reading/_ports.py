@@ -11,14 +11,14 @@ LISTENING = "0A"
 
 
 def holder_of(port: int, proc: Path = Path("/proc")) -> str:
-    """Return `` (held by process 12, kimera serve)`` for a listening TCP port; nothing when that cannot be seen."""
+    """Return ``process 12 (kimera serve)`` for a listening TCP port, ``unknown`` when that cannot be seen."""
     sockets = _listening(port, proc)
     if not sockets:
-        return ""
+        return "unknown"
     for process in sorted(proc.iterdir()):
         if process.name.isdigit() and _holds(process, sockets):
-            return f" (held by process {process.name}, {_command(process)})"
-    return ""
+            return f"process {process.name} ({_command(process)})"
+    return "unknown"
 
 
 def _listening(port: int, proc: Path) -> set[str]:

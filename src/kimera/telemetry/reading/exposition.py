@@ -7,7 +7,6 @@ one rendering.
 from __future__ import annotations
 
 import gzip
-import logging
 import socket
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 from kimera.telemetry.reading._ports import holder_of
 from kimera.telemetry.recording.children import Child, Counter, Gauge, GaugeHistogram, Histogram, Switch
+from kimera.telemetry.recording.logs import get_logger
 from kimera.telemetry.recording.metrics import REGISTRY, Metric, Registry, own_cost
 
 __all__ = ["Exposition", "Listener", "serve_metrics"]
@@ -26,7 +26,7 @@ READER_SECONDS = 30.0
 """How long a reader may take over one answer before its connection is dropped."""
 READERS = 64
 
-_log = logging.getLogger("kimera.telemetry")
+_log = get_logger("telemetry")
 
 
 class Exposition:
@@ -232,11 +232,12 @@ def serve_metrics(host: str, port: int, registry: Registry = REGISTRY) -> Listen
         server = _Server((host, port), Exposition(registry))
     except (OSError, OverflowError) as refused:
         _log.warning(
-            "metrics are not served: %s port %d: %s%s; set KIMERA_METRICS_PORT of one of the two to another port",
-            host,
-            port,
-            getattr(refused, "strerror", None) or refused,
-            holder_of(port),
+            "telemetry.metrics_not_served",
+            host=host,
+            port=port,
+            reason=getattr(refused, "strerror", None) or str(refused),
+            holder=holder_of(port),
+            next="set KIMERA_METRICS_PORT of one of the two processes to another port",
         )
         return Listener(None)
     return Listener(server)

@@ -1,1 +1,1 @@
-"""What is kept for how long, and how it is thinned out with age."""
+"""What is kept and for how long: the ring, the writer, the store, the roll-ups and their ladder."""
