@@ -91,7 +91,7 @@ def test_pages_name_only_variables_that_exist() -> None:
         if "design" not in page.parts
         for name in re.findall(r"\bKIMERA_[A-Z][A-Z_]*[A-Z]\b", page.read_text())
         if name not in known
-        and not name.startswith(("KIMERA_TEST_", "KIMERA_METRICS_"))
+        and not name.startswith("KIMERA_TEST_")
         and name not in {"KIMERA_ERROR", "KIMERA_REQUIRE_SERVICES", "KIMERA_REQUIRE_PROMETHEUS"}
     }
     assert set() == unknown

@@ -20,7 +20,7 @@ def lines(family: Family) -> int:
         series = 1
         for label in family.labels:
             series *= len(label.values) or (ROUTES if label.name == "route" else OPEN)
-    return series * (1 if not family.edges else len(family.edges) + (2 if family.signed else 3))
+    return series * (1 if not family.edges else len(family.edges) + (1 if family.signed else 3))
 
 
 def test_names_follow_the_conventions_of_prometheus() -> None:

@@ -1,1 +1,1 @@
-"""What is read back: one mission's story, and metrics by Prometheus and from the store."""
+"""How what was recorded is read: by Prometheus, and back from the store."""

@@ -72,8 +72,14 @@ GATEWAY: tuple[Family, ...] = (
 )
 
 SELF: tuple[Family, ...] = (
-    gauge("kimera_scrape_collect_seconds", "telemetry", "Time the last collection of all metrics took.", across="max"),
-    gauge("kimera_metrics_series", "telemetry", "Sample lines of the last collection."),
+    gauge(
+        "kimera_scrape_collect_seconds",
+        "telemetry",
+        "Time the last collection of all metrics took.",
+        initial=0.0,
+        across="max",
+    ),
+    gauge("kimera_metrics_series", "telemetry", "Sample lines of the last collection.", initial=0.0),
     counter(
         "kimera_metrics_dropped_labelsets_total",
         "telemetry",
