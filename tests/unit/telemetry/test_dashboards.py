@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 from pydantic import SecretStr
 
-from kimera.cli.telemetry import telemetry_command
+from kimera.cli.root import kimera_command
 from kimera.errors import ConfigurationError, NotFoundError, ServiceError, ValidationError
 from kimera.settings import GrafanaSettings
 from kimera.telemetry import dashboards
@@ -152,12 +152,14 @@ def test_a_label_value_that_looks_like_a_name_is_none() -> None:
 def test_check_says_what_is_wrong_and_fails(tmp_path: Path) -> None:
     """Promise: the command ends with 0 for our boards and with 1 for a broken one, naming panel and fault."""
     runner = CliRunner()
-    good = runner.invoke(telemetry_command, ["dashboards", "check", "--json"], standalone_mode=False)
+    good = runner.invoke(kimera_command, ["telemetry", "dashboards", "check", "--json"], standalone_mode=False)
     assert (0, {name: [] for name in BOARDS}) == (good.return_value, json.loads(good.stdout))
     board = copy.deepcopy(BOARDS["kimera-slo.json"])
     panels(board)[0]["targets"][0]["expr"] = "kimera_gone"
     (tmp_path / "slo.json").write_text(json.dumps(board))
-    bad = runner.invoke(telemetry_command, ["dashboards", "check", "--from", str(tmp_path)], standalone_mode=False)
+    bad = runner.invoke(
+        kimera_command, ["telemetry", "dashboards", "check", "--from", str(tmp_path)], standalone_mode=False
+    )
     assert 1 == bad.return_value
     assert "Value: kimera_gone is in no catalogue" in bad.stdout
 
@@ -165,7 +167,9 @@ def test_check_says_what_is_wrong_and_fails(tmp_path: Path) -> None:
 def test_render_writes_the_boards_where_it_is_told(tmp_path: Path) -> None:
     """Promise: the command writes the same boards into any folder."""
     target = tmp_path / "new" / "folder"
-    done = CliRunner().invoke(telemetry_command, ["dashboards", "render", "--to", str(target)], standalone_mode=False)
+    done = CliRunner().invoke(
+        kimera_command, ["telemetry", "dashboards", "render", "--to", str(target)], standalone_mode=False
+    )
     assert 0 == done.return_value
     assert BOARDS == dashboards.read_boards(target)
 
@@ -244,7 +248,7 @@ def test_push_sends_every_board_with_the_key(grafana: Grafana, monkeypatch: pyte
     """Promise: the command posts each board once, replacing an older one, and shows neither key nor header."""
     monkeypatch.setenv("GRAFANA_URL", grafana.url + "/")
     monkeypatch.setenv("GRAFANA_API_KEY", KEY)
-    done = CliRunner().invoke(telemetry_command, ["dashboards", "push"], standalone_mode=False)
+    done = CliRunner().invoke(kimera_command, ["telemetry", "dashboards", "push"], standalone_mode=False)
     assert 0 == done.return_value
     assert KEY not in done.output
     assert [("POST", "/api/dashboards/db", f"Bearer {KEY}")] * 5 == [(m, path, key) for m, path, _, key in grafana.seen]
