@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 PACKAGES = {"promtool": "prometheus", "amtool": "prometheus-alertmanager"}
 PACE = threading.Event()  # never set: waiting on it is how a poll paces itself
@@ -121,3 +122,27 @@ def query(url: str, expr: str) -> list[dict[str, Any]]:
     assert answer is not None, f"Prometheus refused {expr}"
     result: list[dict[str, Any]] = answer["data"]["result"]
     return result
+
+
+PLACE = Path(__file__).resolve().parents[1] / "deploy" / "observability"
+
+
+def profile(name: str, place: Path, target: int, **changes: Any) -> Path:
+    """Write a committed profile with its addresses replaced into ``place`` and return the file.
+
+    ``alerts`` is Alertmanager's address, ``rules`` the files to load instead, ``interval`` another scrape interval.
+    """
+    config = yaml.safe_load((PLACE / name).read_text())
+    config["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{target}"]
+    config["rule_files"] = changes.get("rules") or [str(PLACE / rules) for rules in config["rule_files"]]
+    address = changes.get("alerts")
+    if address is None:
+        del config["alerting"]
+    else:
+        config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [address.removeprefix("http://")]
+    if "interval" in changes:
+        keys = ("scrape_interval", "scrape_timeout", "evaluation_interval")
+        config["global"] |= dict.fromkeys(keys, changes["interval"])
+    made = place / name
+    made.write_text(yaml.safe_dump(config))
+    return made

@@ -8,6 +8,7 @@ fetched or rendered unescaped.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -38,6 +39,9 @@ KEEP_SECONDS = 90 * 86_400.0
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST_INSTANT = datetime(9000, 1, 1, tzinfo=UTC)
 SEVERITIES = frozenset({"page", "ticket", "info"})
+
+LINK = re.compile(r"https?://|docs/[\w./-]+(#[\w-]+)?$")
+"""A runbook's address: on the web, or in our own documentation."""
 
 NEWS = ["fingerprint", "status", "starts_at"]
 INSERT = {
@@ -146,7 +150,7 @@ def _text(annotations: Mapping[str, str], name: str) -> str:
 
 def _link(annotations: Mapping[str, str]) -> str:
     link = _text(annotations, "runbook_url")
-    return link if link.startswith(("https://", "http://")) else ""  # a page will make an anchor of it
+    return link if LINK.match(link) else ""  # a page will make an anchor of it
 
 
 class AlertRows:
