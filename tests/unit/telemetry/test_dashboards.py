@@ -60,6 +60,23 @@ def test_a_board_has_the_form_grafana_reads(name: str) -> None:
     assert name == f"{BOARDS[name]['uid']}.json"
 
 
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_official_model_reads_a_board_and_loses_nothing(name: str) -> None:
+    """Promise: a board read into Grafana's own published model comes out again with every key and value it had."""
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    register_default_plugins()
+    again = json.loads(JSONEncoder().encode(Dashboard.from_json(BOARDS[name])))
+    for panel in panels(again):
+        panel["fieldConfig"]["defaults"].pop("custom", None)  # defaults of the panel's kind, which reading fills in
+    expected = copy.deepcopy(BOARDS[name])
+    for panel in panels(expected):
+        panel["fieldConfig"]["defaults"].pop("custom", None)
+    assert expected == again
+
+
 def test_a_board_wrapped_in_a_request_is_no_board() -> None:
     """Promise: the form with a `dashboard` key and panels without a type fails the schema and the check."""
     wrapped = {"dashboard": {"title": "Entropy", "panels": [{"title": "Entropy", "targets": [{"expr": "up"}]}]}}
