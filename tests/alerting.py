@@ -17,8 +17,8 @@ from kimera.storage.alerts import Alert, parse_alertmanager
 
 __all__ = ["PATIENCE", "Webhook", "impatient_rules", "news", "receiver", "webhook"]
 
-PATIENCE = 2.0
-"""Seconds that BreakerOpen's condition must last here."""
+PATIENCE = 5.0
+"""Seconds that BreakerOpen's condition must last here: one evaluation, so that nothing is rounded up."""
 
 
 class Webhook(ThreadingHTTPServer):
