@@ -26,6 +26,16 @@ class Settings(BaseSettings):
     synchronous: Literal["NORMAL", "FULL"] = Field(
         default="NORMAL", description="SQLite durability against power loss; FULL is slower."
     )
+    folders: str = Field(
+        default="",
+        description="Folders that missions started over HTTP may read, separated by ':'; {tenant} stands for the "
+        "tenant's name. Empty: files must be uploaded.",
+    )
+    upload_files: int = Field(default=500, ge=1, le=5_000, description="Files one upload may hold.")
+    upload_days: float = Field(
+        default=30.0, gt=0, description="Days after its mission's end for which uploaded files are kept."
+    )
+    verify_seconds: float = Field(default=120.0, gt=0, description="Seconds a verification over HTTP may take.")
     worker: str = Field(default="w1", description="Stable slot name of this process; unique among live processes.")
     workers: int = Field(default=2, ge=1, le=64, description="Missions one worker process runs at once.")
     deadline: float = Field(default=900.0, gt=0, description="Seconds a mission may take unless told otherwise.")
