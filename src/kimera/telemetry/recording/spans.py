@@ -62,7 +62,8 @@ class Span:
     ) -> None:
         if self._open is None:
             return
-        if isinstance(error, Exception):
+        # an error that only says that work is given back in order is no failure
+        if isinstance(error, Exception) and not getattr(error, "orderly", False):
             self._open.fail(type(error).__name__, code_of(error), room_of(error))
         # the wall clock may step back while the span is open; its duration may not
         self._open.end(self._start + time.monotonic_ns() - self._started)
