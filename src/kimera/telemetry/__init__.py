@@ -19,7 +19,7 @@ from kimera.telemetry.recording.metrics import (
 from kimera.telemetry.recording.recorder import active
 from kimera.telemetry.recording.resilience import on_resilience_event, watch
 from kimera.telemetry.recording.setup import configure, dropped, flush, redact, shutdown
-from kimera.telemetry.recording.spans import Span, span, span_over
+from kimera.telemetry.recording.spans import Span, span, span_over, spanned
 from kimera.telemetry.retention.store import LogRecord, MemoryStore, SpanRecord, TelemetryStore
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ __all__ = [
     "shutdown",
     "span",
     "span_over",
+    "spanned",
     "switch_metrics",
     "watch",
 ]
