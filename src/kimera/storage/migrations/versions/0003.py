@@ -19,6 +19,7 @@ def upgrade() -> None:
     _outcomes()
     _trail()
     _tenants()
+    _envelopes()
 
 
 def _gateway() -> None:
@@ -175,3 +176,9 @@ def _tenants() -> None:
         ),
         sa.PrimaryKeyConstraint("sha256", "mission_id", name=op.f("pk_mission_artifacts")),
     )
+
+
+def _envelopes() -> None:
+    op.add_column("briefs", sa.Column("request_id", sa.String(length=64), nullable=True))
+    op.add_column("briefs", sa.Column("traceparent", sa.String(length=64), nullable=True))
+    op.add_column("mission_events", sa.Column("request_id", sa.String(length=64), nullable=True))
