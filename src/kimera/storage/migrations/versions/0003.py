@@ -102,6 +102,13 @@ def _outcomes() -> None:
     )
     op.create_index("ix_telemetry_alerts_received", "telemetry_alerts", ["received_at"], unique=False)
     op.create_table(
+        "telemetry_leases",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("holder", sa.String(length=160), nullable=False),
+        sa.Column("until", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_telemetry_leases")),
+    )
+    op.create_table(
         "telemetry_rollups",
         sa.Column("tier", sa.String(length=8), nullable=False),
         sa.Column("bucket_start", sa.BigInteger(), nullable=False),
