@@ -98,6 +98,6 @@ def _teller() -> Callable[[Exception], None]:
         kind = type(error).__name__
         if kind not in told:
             told.add(kind)
-            _log.warning("telemetry.collector_failed", error_type=kind)
+            _log.warning("telemetry.collector_failed", error=error)
 
     return tell

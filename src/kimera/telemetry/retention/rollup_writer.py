@@ -116,7 +116,7 @@ class RollupWriter:
             done = work()
         except Exception as error:  # noqa: BLE001 - telemetry may fail, the work must not notice; told once, kept
             if not self._failing:
-                _log.warning("telemetry.rollup_failed", error_type=type(error).__name__)
+                _log.warning("telemetry.rollup_failed", error=error)
             self._failing = True
             return False
         self._failing = False
