@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from kimera.storage.schema.telemetry import APPEND_ONLY
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -76,6 +78,8 @@ def _outcomes() -> None:
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_audit_log")),
     )
+    for statement in APPEND_ONLY[op.get_bind().dialect.name]:
+        op.execute(statement)
     op.create_table(
         "mission_outcomes",
         sa.Column("mission_id", sa.String(length=64), nullable=False),
