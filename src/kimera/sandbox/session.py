@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from kimera import telemetry
 from kimera.errors import SandboxError, ValidationError
 from kimera.sandbox._warm import WarmWorker, WorkerLost
 from kimera.sandbox.contracts import Job, JobResult, Level, Limits
@@ -110,9 +111,11 @@ class Session:
             if self._should_stop():
                 return self._ended("killed", "stop")
         try:
-            return self._ask(request)
+            result = self._ask(request)
         finally:
             self._lock.release()
+        telemetry.metric("kimera_sandbox_runs_total").bind(level=result.level, outcome=result.status).inc()
+        return result
 
     def _ask(self, request: dict[str, Any]) -> JobResult:
         try:
