@@ -111,11 +111,15 @@ class Session:
             if self._should_stop():
                 return self._ended("killed", "stop")
         try:
-            result = self._ask(request)
+            with telemetry.span("sandbox.run", trusted=trusted) as span:
+                answer = self._ask(request)
+                span.set(level=answer.level, status=answer.status, cpu_seconds=answer.cpu_seconds)
+                if answer.status != "ok":
+                    span.fail("SandboxError", f"SANDBOX_{(answer.limit_hit or answer.status).upper()}", "sandbox")
         finally:
             self._lock.release()
-        telemetry.metric("kimera_sandbox_runs_total").bind(level=result.level, outcome=result.status).inc()
-        return result
+        telemetry.metric("kimera_sandbox_runs_total").bind(level=answer.level, outcome=answer.status).inc()
+        return answer
 
     def _ask(self, request: dict[str, Any]) -> JobResult:
         try:

@@ -7,6 +7,7 @@ inside must be repeatable: our writes are, by derived keys.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
@@ -19,7 +20,7 @@ from kimera.clock import Clock, SystemClock
 from kimera.errors import NewerSchema, StorageError, StorageFull
 from kimera.resilience import Retry
 from kimera.storage.schema import REVISION, REVISIONS, metadata, revision_table
-from kimera.storage.timing import Meter, operation_of, timed
+from kimera.storage.timing import Meter, Timing, operation_of
 
 __all__ = ["Database", "engine_for", "open_database", "storage_errors", "storage_failure"]
 
@@ -28,6 +29,8 @@ T = TypeVar("T")
 ATTEMPTS = 9
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 4.0
+SLOW_SECONDS = 0.1
+"""A faster write that went well leaves no span: there are hundreds of them per mission and they say nothing."""
 
 SELECT_REVISION = sa.select(revision_table.c.version_num)
 NOW_SQLITE = sa.text("SELECT (julianday('now') - 2440587.5) * 86400.0")  # unixepoch('subsec') needs SQLite 3.42
@@ -75,12 +78,21 @@ class Database:
 
         It is timed as ``operation``, or under the name of the module it is written in (`kimera.storage.timing`).
         """
-        with timed(operation or operation_of(work, "write"), self._meter):
-            return self._repeat(lambda: self._in_transaction(work))
+        begun = time.monotonic()
+        try:
+            with Timing(self._meter, operation or operation_of(work, "write")):
+                done = self._repeat(lambda: self._in_transaction(work))
+        except StorageError as failure:
+            telemetry.span_over("store.write", time.monotonic() - begun, error=failure, operation=_method(work))
+            raise
+        taken = time.monotonic() - begun
+        if taken > SLOW_SECONDS:
+            telemetry.span_over("store.write", taken, operation=_method(work))
+        return done
 
     def read(self, work: Callable[[sa.Connection], T], *, operation: str | None = None) -> T:
         """Run ``work`` on a connection without keeping a write lock, timed as in `write`; raises `StorageError`."""
-        with timed(operation or operation_of(work, "read"), self._meter):
+        with Timing(self._meter, operation or operation_of(work, "read")):
             return self._repeat(lambda: self._on_connection(work))
 
     def stats(self) -> PoolUse:
@@ -217,6 +229,11 @@ def storage_failure(failure: DBAPIError) -> StorageError:
         f"The database did not answer ({type(failure.orig).__name__}); check that it runs, then resume the mission.",
         recoverable=_transient(failure),
     )
+
+
+def _method(work: Callable[..., Any]) -> str:
+    """Return the method whose transaction this is, as in ``Missions.append``."""
+    return str(getattr(work, "__qualname__", type(work).__qualname__)).partition(".<locals>")[0]
 
 
 def _call(attempt: Callable[[], T]) -> T:

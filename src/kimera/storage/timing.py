@@ -7,8 +7,7 @@ forget it; a caller that knows better passes ``operation=``.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy.exc import IntegrityError
@@ -17,7 +16,7 @@ from kimera.errors import KimeraError, StorageError
 from kimera.telemetry import metric
 from kimera.telemetry.recording.children import Child
 
-__all__ = ["NAMED", "OPERATIONS", "Meter", "operation_of", "timed"]
+__all__ = ["NAMED", "OPERATIONS", "Meter", "Timing", "operation_of", "timed"]
 
 OPERATIONS = {
     "alerts": "telemetry",
@@ -39,6 +38,8 @@ OPERATIONS = {
 
 SPLIT = frozenset({"mission", "attempt"})
 NAMED = {"Missions.append": "event_append"}
+
+ANSWERS = (KimeraError, IntegrityError)
 
 Way = Literal["read", "write"]
 
@@ -82,22 +83,29 @@ class Meter:
         return bound
 
 
-FILES = Meter("files")
-
-
-@contextmanager
-def timed(operation: str, meter: Meter = FILES) -> Iterator[None]:
-    """Time the block under ``operation``.
+class Timing:
+    """A block timed under an operation; one object serves one block.
 
     What the store itself did wrong counts as an error; an answer such as "not found" or "exists already" does not.
     """
-    started = time.perf_counter()
-    failed = True
-    try:
-        yield
-        failed = False
-    except (KimeraError, IntegrityError) as error:
-        failed = isinstance(error, StorageError)
-        raise
-    finally:
-        meter.note(operation, started, failed)
+
+    __slots__ = ("_meter", "_operation", "_started")
+
+    def __init__(self, meter: Meter, operation: str) -> None:
+        self._meter = meter
+        self._operation = operation
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        failed = kind is not None and (issubclass(kind, StorageError) or not issubclass(kind, ANSWERS))
+        self._meter.note(self._operation, self._started, failed)
+
+
+FILES = Meter("files")
+
+
+def timed(operation: str) -> Timing:
+    """Return a block that times an operation on blobs."""
+    return Timing(FILES, operation)
