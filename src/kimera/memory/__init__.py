@@ -1,0 +1,1 @@
+"""Sequence memory: observe events, learn patterns, predict what comes next and say why. No model, no chance."""
