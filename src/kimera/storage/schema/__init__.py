@@ -6,6 +6,17 @@ nano-dollars, nested data is canonical JSON text. A column whose meaning is not 
 
 from kimera.storage.schema._metadata import REVISION, REVISIONS, metadata, revision_table
 from kimera.storage.schema.gateway import api_keys, idempotent_requests
+from kimera.storage.schema.memory import (
+    memory_effects,
+    memory_log,
+    memory_memories,
+    memory_moves,
+    memory_patterns,
+    memory_sessions,
+    memory_stm,
+    memory_vectors,
+    memory_voids,
+)
 from kimera.storage.schema.missions import (
     attempts,
     briefs,
@@ -34,6 +45,15 @@ __all__ = [
     "handoffs",
     "idempotent_requests",
     "logs",
+    "memory_effects",
+    "memory_log",
+    "memory_memories",
+    "memory_moves",
+    "memory_patterns",
+    "memory_sessions",
+    "memory_stm",
+    "memory_vectors",
+    "memory_voids",
     "metadata",
     "mission_outcomes",
     "missions",
