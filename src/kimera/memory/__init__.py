@@ -1,1 +1,1 @@
-"""Sequence memory: observe events, learn patterns, predict what comes next and say why. No model, no chance."""
+"""The sequence memory: what was seen before, what is missing, what comes next, and why."""

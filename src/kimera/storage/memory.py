@@ -56,6 +56,7 @@ LOG_COLUMNS = (
     LOG.c.payload_hash,
     LOG.c.prev_hash,
     LOG.c.hash,
+    LOG.c.expires_at,
     LOG.c.origin,
     LOG.c.origin_seq,
 )
@@ -85,8 +86,13 @@ OVERWRITE_BODY = LOG.update().values(body=P("new_body")).where(LOG.c.memory_id =
 # which episodes; a learn record is an episode, and where it counts differs from the record only where `moves` says so
 EPISODE_LIST = sa.text(
     "SELECT l.seq, l.at, l.source, l.session_id, CASE WHEN m.episode IS NULL THEN l.pattern_id ELSE m.pattern_id END, "
-    "l.body FROM memory_log l LEFT JOIN memory_moves m ON m.memory_id = l.memory_id AND m.episode = l.seq "
+    "l.pattern_id FROM memory_log l LEFT JOIN memory_moves m ON m.memory_id = l.memory_id AND m.episode = l.seq "
     "WHERE l.memory_id = :memory AND l.kind = 'learn' ORDER BY l.seq"
+)
+OUTLIVED = sa.text(
+    "SELECT l.seq FROM memory_log l LEFT JOIN memory_moves m ON m.memory_id = l.memory_id AND m.episode = l.seq "
+    "WHERE l.memory_id = :memory AND l.expires_at IS NOT NULL AND l.expires_at <= :now "
+    "AND (m.episode IS NULL OR m.pattern_id IS NOT NULL) ORDER BY l.seq"
 )
 EPISODES_OF = sa.text(
     "SELECT l.seq, l.at, l.source, l.session_id, l.body FROM memory_log l "

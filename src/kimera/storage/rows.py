@@ -242,7 +242,8 @@ class Transactions:
     def _read(self, work: Work[T]) -> T:
         if self._shared:
             with self._turn:
-                return work(Rows(self.database, self._open(), self.times))
+                shared = Rows(self.database, self._open(), self.times)
+                return work(shared)
         connection = self.database.engine.raw_connection()
         try:
             rows = Rows(self.database, connection.driver_connection, self.times)

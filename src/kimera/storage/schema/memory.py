@@ -61,6 +61,7 @@ memory_log = Table(
     Column("payload_hash", String(64), nullable=False),  # of the body as it was written, erased or not
     Column("prev_hash", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
+    Column("expires_at", Float),  # of a learn record with a time to live
     Column("origin", String(32)),  # uid of the memory an imported record comes from
     Column("origin_seq", NUMBER),
 )
@@ -72,6 +73,13 @@ Index(
     memory_log.c.seq,
     sqlite_where=memory_log.c.source != "",
     postgresql_where=memory_log.c.source != "",
+)
+Index(
+    "ix_memory_log_expires",
+    memory_log.c.memory_id,
+    memory_log.c.expires_at,
+    sqlite_where=memory_log.c.expires_at.is_not(None),
+    postgresql_where=memory_log.c.expires_at.is_not(None),
 )
 Index(
     "ix_memory_log_unique",

@@ -39,9 +39,18 @@ def upgrade() -> None:
         sa.Column("payload_hash", sa.String(length=64), nullable=False),
         sa.Column("prev_hash", sa.String(length=64), nullable=False),
         sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=True),
         sa.Column("origin", sa.String(length=32), nullable=True),
         sa.Column("origin_seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.PrimaryKeyConstraint("memory_id", "seq", name=op.f("pk_memory_log")),
+    )
+    op.create_index(
+        "ix_memory_log_expires",
+        "memory_log",
+        ["memory_id", "expires_at"],
+        unique=False,
+        sqlite_where=sa.text("expires_at IS NOT NULL"),
+        postgresql_where=sa.text("expires_at IS NOT NULL"),
     )
     op.create_index(
         "ix_memory_log_origin",
