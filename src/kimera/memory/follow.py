@@ -195,9 +195,7 @@ class Affinity:
 
     def of_emotive(self, emotive: str) -> Mapping[str, float]:
         """Return the affinities to one emotive as of now."""
-        return _OneEmotive(
-            {symbol: sums[emotive][1] for symbol, sums in self._symbols.items() if emotive in sums}
-        )
+        return _OneEmotive({symbol: sums[emotive][1] for symbol, sums in self._symbols.items() if emotive in sums})
 
     def read(self, symbol: str | None) -> dict[str, Any]:
         """Return one symbol's affinities, or those of all symbols."""
