@@ -12,7 +12,7 @@ import pytest
 
 from kimera import errors
 from kimera.cli import root
-from kimera.settings import Settings
+from kimera.settings import Settings, variable
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -40,7 +40,7 @@ def test_every_setting_is_described() -> None:
     """Promise: each field of Settings has a description and stands in docs/settings.md under its variable's name."""
     page = (DOCS / "settings.md").read_text()
     assert [] == [name for name, field in Settings.model_fields.items() if not field.description]
-    assert [] == [name for name in Settings.model_fields if f"`KIMERA_{name.upper()}`" not in page]
+    assert [] == [name for name in Settings.model_fields if f"`{variable(name)}`" not in page]
 
 
 def test_every_error_code_is_described() -> None:
@@ -84,7 +84,7 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 def test_pages_name_only_variables_that_exist() -> None:
     """Promise: a KIMERA_ variable that a page mentions is a setting, or belongs to the tests; design notes may plan."""
-    known = {f"KIMERA_{name.upper()}" for name in Settings.model_fields}
+    known = {variable(name) for name in Settings.model_fields}
     unknown = {
         f"{page.relative_to(ROOT)}: {name}"
         for page in pages()

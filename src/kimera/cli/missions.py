@@ -57,7 +57,7 @@ def missions_command(limit: int, dead: bool, as_json: bool) -> int:
         if dead:
             return _show_dead(home, as_json)
         rows = control.missions(home, limit=limit)
-        questions = {row.mission_id: control.brief(home, row.mission_id).question for row in rows}
+        questions = {name: brief.question for name, brief in control.briefs(home, rows).items()}
     if as_json:
         print_json([{**asdict(row), "question": questions[row.mission_id]} for row in rows])
         return EXIT_OK

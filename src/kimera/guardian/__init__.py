@@ -1,9 +1,19 @@
-"""Is it reliable (`tau`), is what it shows inert (`checks`), what may it steer (`Label`).
+"""Is it reliable (`tau`), is it inert and free of secrets (`checks`), what may it steer (`Label`), what was decided."""
 
-The full Safeguard is not part of this version.
-"""
-
-from kimera.guardian import checks, tau
+from kimera.guardian import audit, checks, tau
+from kimera.guardian.audit import AuditEvent, AuditLog
 from kimera.guardian.labels import Integrity, Label, Secrecy, join
+from kimera.guardian.redaction import redactor
 
-__all__ = ["Integrity", "Label", "Secrecy", "checks", "join", "tau"]
+__all__ = [
+    "AuditEvent",
+    "AuditLog",
+    "Integrity",
+    "Label",
+    "Secrecy",
+    "audit",
+    "checks",
+    "join",
+    "redactor",
+    "tau",
+]

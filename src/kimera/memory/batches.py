@@ -26,10 +26,9 @@ class Ways:
 class Batch:
     """Works out what a sequence of observations does to a short-term memory."""
 
-    def __init__(
-        self, stm: Stm, options: Options, ways: Ways, *, now: float, memory_seq: int, session_id: str
-    ) -> None:
+    def __init__(self, stm: Stm, options: Options, ways: Ways, *, now: float, memory_seq: int, session_id: str) -> None:
         self.before = stm
+        self.initial = len(stm.events)
         self.lessons: list[Lesson] = []
         self.steps: list[Step] = []
         self.moments: list[Stm | None] = []  # the short-term memory after a step that asks for a prediction
@@ -47,9 +46,7 @@ class Batch:
         """Plan one more observation."""
         if self._ways.clear_stm_between and self.steps:
             self._clear()
-        step = observe(
-            self._after, seen, self._options, now=self._now, memory_seq=self._seq, session_id=self._session
-        )
+        step = observe(self._after, seen, self._options, now=self._now, memory_seq=self._seq, session_id=self._session)
         if not step.observed.duplicate:
             self._after.apply(step.change)
         if step.lesson is not None:
@@ -94,7 +91,7 @@ class Batch:
         """Return the answer to the whole sequence."""
         return SequenceObserved(
             observations_processed=len(results),
-            initial_stm_length=len(self.before.events),
+            initial_stm_length=self.initial,
             final_stm_length=len(self._after.events),
             results=tuple(results),
             auto_learned_patterns=tuple(f"PTRN|{taught.name}" for taught in self._auto),

@@ -39,7 +39,9 @@ class Meters:
     def to_dict(self) -> dict[str, Any]:
         """Return per operation its count, errors by code, durations in milliseconds and rate per second."""
         with self._lock:
-            seen = {name: (count[0], dict(errors), sorted(times)) for name, (count, errors, times) in self._seen.items()}
+            seen = {
+                name: (count[0], dict(errors), sorted(times)) for name, (count, errors, times) in self._seen.items()
+            }
         elapsed = max(perf_counter() - self._since, 1e-9)
         return {
             name: {"count": count, "errors": errors, "rate": count / elapsed, **spread(times)}

@@ -144,9 +144,7 @@ def observe(stm: Stm, seen: Observation, options: Options, *, now: float, memory
         memory_seq=memory_seq,
         record_attached=bool(seen.emotives or seen.metadata),
     )
-    event = StmEvent(
-        number, seen.event, seen.emotives, seen.metadata, seen.source, seen.label, now, seen.vectors, {}
-    )
+    event = StmEvent(number, seen.event, seen.emotives, seen.metadata, seen.source, seen.label, now, seen.vectors, {})
     floor = _floor_after(stm, options)
     taught, floor, observed = _auto_learn(stm, event, floor, observed, options, now, session_id)
     if seen.unique_id is not None:

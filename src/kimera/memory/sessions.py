@@ -364,7 +364,9 @@ class Session:
     def _reload(self) -> None:
         found = self._memory.stm_store.load(self._held)
         if found is None:
-            raise NotFoundError(f"There is no session {self.id} any more; open it again.", error_code="SESSION_NOT_FOUND")
+            raise NotFoundError(
+                f"There is no session {self.id} any more; open it again.", error_code="SESSION_NOT_FOUND"
+            )
         self._held, self._stm = found
         if self._held.config != self._own:
             self._own, self._options = self._held.config, None
@@ -416,5 +418,3 @@ def clean_ttl(ttl_seconds: object) -> float | None:
 
 def _some(taught: Lesson | None) -> Sequence[Lesson]:
     return () if taught is None else (taught,)
-
-

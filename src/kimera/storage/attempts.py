@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kimera.errors import NotFoundError
+from kimera.storage.artifacts import Artifact, add_artifacts
 from kimera.storage.database import Database
 from kimera.storage.missions import Brief, Entry, Missions
 from kimera.storage.schema import attempts, dead_letters, handoffs, steps, versions
@@ -294,15 +295,17 @@ class Attempts:
             ),
         )
 
-    def add_version(self, version: Version, entries: Sequence[Entry], expect: Sequence[str]) -> bool:
-        """Store one version with its events; False when it was stored before or the mission has ended."""
+    def add_version(
+        self, version: Version, entries: Sequence[Entry], expect: Sequence[str], artifacts: Sequence[Artifact] = ()
+    ) -> bool:
+        """Store one version with its events and artefacts; False when stored before or the mission has ended."""
         values = {name: getattr(version, name) for name in Version.__dataclass_fields__}
-        return self.missions.append(
-            version.mission_id,
-            entries,
-            expect=expect,
-            also=lambda connection: _run(connection, INSERT_VERSION, values),
-        )
+
+        def also(connection: sa.Connection) -> None:
+            connection.execute(INSERT_VERSION, values)
+            add_artifacts(connection, version.mission_id, artifacts)
+
+        return self.missions.append(version.mission_id, entries, expect=expect, also=also)
 
     def versions(self, mission_id: str) -> list[Version]:
         """Return every version, oldest first."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from kimera.telemetry.events import MissionEvent
+from kimera.telemetry import MissionEvent
 
 __all__ = ["ALLOWED", "TERMINAL", "MissionRow", "Tracks", "fold", "fold_one", "from_nano", "to_nano"]
 

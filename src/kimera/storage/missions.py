@@ -19,7 +19,7 @@ from kimera.errors import ConflictError, NotFoundError
 from kimera.storage.database import Database
 from kimera.storage.fold import ALLOWED, TERMINAL, MissionRow, fold_one
 from kimera.storage.schema import briefs, events, missions
-from kimera.telemetry.events import MissionEvent, parse
+from kimera.telemetry import MissionEvent, parse
 
 __all__ = ["Brief", "Entry", "Missions"]
 
@@ -27,10 +27,32 @@ INSERT_BRIEF = briefs.insert()
 INSERT_MISSION = missions.insert()
 INSERT_EVENT = events.insert()
 SELECT_BRIEF = sa.select(briefs).where(briefs.c.mission_id == sa.bindparam("id"))
-SELECT_KEY = sa.select(briefs.c.mission_id).where(briefs.c.request_key == sa.bindparam("key"))
+SELECT_KEY = sa.select(briefs.c.mission_id).where(
+    briefs.c.tenant == sa.bindparam("tenant"), briefs.c.request_key == sa.bindparam("key")
+)
+SELECT_BRIEFS = sa.select(briefs).where(briefs.c.mission_id.in_(sa.bindparam("ids", expanding=True)))
 SELECT_ROW = sa.select(missions).where(missions.c.mission_id == sa.bindparam("id"))
 LOCK_ROW = SELECT_ROW.with_for_update()
+OF_TENANT = briefs.c.tenant == sa.bindparam("tenant")
+SELECT_OWNED = (
+    sa.select(missions)
+    .join(briefs, briefs.c.mission_id == missions.c.mission_id)
+    .where(missions.c.mission_id == sa.bindparam("id"), OF_TENANT)
+)
 SELECT_ROWS = sa.select(missions).order_by(missions.c.mission_id.desc()).limit(sa.bindparam("limit"))
+SELECT_TENANT_ROWS = (
+    sa.select(missions)
+    .join(briefs, briefs.c.mission_id == missions.c.mission_id)
+    .where(OF_TENANT)
+    .order_by(briefs.c.mission_id.desc())  # of the brief: both conditions and the order are then one index
+    .limit(sa.bindparam("limit"))
+)
+BEFORE = briefs.c.mission_id < sa.bindparam("before")
+BEFORE_ROW = missions.c.mission_id < sa.bindparam("before")
+IN_STATE = missions.c.state == sa.bindparam("state")
+SELECT_HEADS = sa.select(missions.c.mission_id, missions.c.seq, missions.c.state).where(
+    missions.c.mission_id.in_(sa.bindparam("ids", expanding=True))
+)
 SELECT_OPEN = sa.select(missions).where(missions.c.state.not_in(sorted(TERMINAL))).order_by(missions.c.mission_id)
 SELECT_PENDING = sa.select(missions).where(missions.c.state == "PENDING").order_by(missions.c.mission_id)
 SELECT_SEEN = sa.select(events.c.key).where(
@@ -89,7 +111,8 @@ class Missions:
         def work(connection: sa.Connection) -> str:
             known = connection.execute(SELECT_BRIEF, {"id": brief.mission_id}).first()
             if known is None and brief.request_key is not None:
-                known = connection.execute(SELECT_KEY, {"key": brief.request_key}).first()
+                mine = {"tenant": brief.tenant, "key": brief.request_key}
+                known = connection.execute(SELECT_KEY, mine).first()
             if known is not None:
                 return str(known.mission_id)
             connection.execute(INSERT_BRIEF, asdict(brief))
@@ -150,9 +173,11 @@ class Missions:
             self.on_append(mission_id)
         return done
 
-    def get(self, mission_id: str) -> MissionRow:
-        """Return one row; raises `NotFoundError`."""
-        row = self.database.read(lambda connection: _row(connection.execute(SELECT_ROW, {"id": mission_id})))
+    def get(self, mission_id: str, tenant: str | None = None) -> MissionRow:
+        """Return one row; raises `NotFoundError`, also when a tenant is given and the mission is another's."""
+        statement = SELECT_ROW if tenant is None else SELECT_OWNED
+        parameters = {"id": mission_id} if tenant is None else {"id": mission_id, "tenant": tenant}
+        row = self.database.read(lambda connection: _row(connection.execute(statement, parameters)))
         if row is None:
             raise _unknown(mission_id)
         return row
@@ -164,9 +189,31 @@ class Missions:
             raise _unknown(mission_id)
         return Brief(**found._asdict())
 
-    def newest(self, limit: int = 50) -> list[MissionRow]:
-        """Return the newest missions first."""
-        return self._rows(SELECT_ROWS, limit=limit)
+    def briefs(self, mission_ids: Iterable[str]) -> dict[str, Brief]:
+        """Return what was asked by mission id; unknown ids are left out."""
+        ids = list(mission_ids)
+        found = self.database.read(lambda connection: connection.execute(SELECT_BRIEFS, {"ids": ids}).all())
+        return {row.mission_id: Brief(**row._asdict()) for row in found}
+
+    def newest(
+        self, limit: int = 50, *, tenant: str | None = None, before: str | None = None, state: str | None = None
+    ) -> list[MissionRow]:
+        """Return the newest missions first: of one tenant, older than the id ``before``, in one state, if given."""
+        statement = SELECT_ROWS if tenant is None else SELECT_TENANT_ROWS
+        parameters: dict[str, Any] = {"limit": limit} if tenant is None else {"limit": limit, "tenant": tenant}
+        if before is not None:
+            statement = statement.where(BEFORE_ROW if tenant is None else BEFORE)
+            parameters["before"] = before
+        if state is not None:
+            statement = statement.where(IN_STATE)
+            parameters["state"] = state
+        return self._rows(statement, **parameters)
+
+    def heads(self, mission_ids: Iterable[str]) -> dict[str, tuple[int, str]]:
+        """Return (number of events, state) by mission id: one question for all that are watched."""
+        ids = list(mission_ids)
+        found = self.database.read(lambda connection: connection.execute(SELECT_HEADS, {"ids": ids}).all())
+        return {row.mission_id: (row.seq, row.state) for row in found}
 
     def unfinished(self) -> list[MissionRow]:
         """Return every mission that has not ended, oldest first."""

@@ -11,7 +11,7 @@ from kimera.cli.output import EXIT_BUSY, EXIT_ERROR, EXIT_STORAGE, EXIT_USAGE, s
 from kimera.cli.progress import describe
 from kimera.cli.run import _money, _seconds, check_target
 from kimera.errors import HomeBusy, KimeraError, NewerSchema, NotFoundError, StorageFull, ValidationError
-from kimera.telemetry.events import CATALOGUE, MissionEvent
+from kimera.telemetry import CATALOGUE, MissionEvent
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from kimera.errors import ConflictError
 from kimera.storage.database import Database, open_database
 from kimera.storage.fold import ALLOWED, fold, from_nano, to_nano
 from kimera.storage.missions import Brief, Entry, Missions
-from kimera.telemetry.events import CATALOGUE, PAYLOAD_BYTES, coerce, parse
+from kimera.telemetry import CATALOGUE, coerce, parse
+from kimera.telemetry.recording.events import PAYLOAD_BYTES
 
 TRACKS = st.sampled_from(["deep_research", "ds_star"])
 STATES = st.sampled_from(sorted(ALLOWED))

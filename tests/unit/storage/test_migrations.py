@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,19 @@ from tests.databases import BOTH, database_url
 
 from kimera.errors import NewerSchema
 from kimera.storage.database import engine_for, open_database
+from kimera.storage.fold import fold_one
 from kimera.storage.migrations import upgrade
+from kimera.storage.missions import Brief, Entry, Missions
 from kimera.storage.schema import REVISION, REVISIONS, metadata, revision_table
+from kimera.telemetry import MissionEvent
+
+
+def created(mission_id: str) -> MissionEvent:
+    """Return the first event of a mission."""
+    payload = {"session_id": "s", "knowledge_space": "k", "brief": "0"}
+    return MissionEvent(
+        mission_id=mission_id, seq=1, at=datetime(2026, 1, 1, tzinfo=UTC), type="mission.created", payload=payload
+    )
 
 
 @pytest.fixture(params=BOTH)
@@ -67,6 +80,26 @@ def test_an_older_database_is_upgraded_with_its_rows(url: str) -> None:
     revision = database.read(lambda connection: connection.execute(sa.select(revision_table)).scalar_one())
     assert ([("Q?",)], REVISION) == ([tuple(row) for row in rows], revision)
     assert "spend_tickets" in sa.inspect(database.engine).get_table_names()
+    database.close()
+
+
+def test_a_table_that_others_refer_to_is_rebuilt_with_its_rows(url: str) -> None:
+    """Promise: a brief and its mission of the previous revision survive, belong together, and keys are per tenant."""
+    engine = engine_for(url)
+    upgrade(engine, REVISIONS[-2])
+    brief = {"mission_id": "m1", "sha256": "0", "question": "Q?", "folder": "/f", "options": "{}", "playbook": "p"}
+    row = fold_one(None, created("m1"))
+    with engine.begin() as connection:
+        connection.execute(metadata.tables["briefs"].insert(), brief | {"request_key": "k"})
+        connection.execute(metadata.tables["missions"].insert(), asdict(row) | {"degraded": "[]"})
+    engine.dispose()
+    database = open_database(url)
+    store = Missions(database)
+    assert ("local", "k", "m1") == (store.brief("m1").tenant, store.brief("m1").request_key, store.get("m1").mission_id)
+    other = Brief(**(brief | {"mission_id": "m2", "request_key": "k", "tenant": "acme"}))
+    assert "m2" == store.create(other, Entry("created", "mission.created", dict(created("m2").payload)))
+    with pytest.raises(sa.exc.IntegrityError):
+        database.write(lambda connection: connection.execute(metadata.tables["briefs"].delete()))
     database.close()
 
 

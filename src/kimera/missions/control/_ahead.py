@@ -16,7 +16,7 @@ from kimera.knowledge.contracts import Library
 from kimera.missions.control.home import Home
 from kimera.missions.control.playbook import IngestRequest, find_playbook
 from kimera.storage.missions import Entry
-from kimera.telemetry.events import coerce
+from kimera.telemetry import coerce
 
 __all__ = ["Ahead", "progress_events"]
 

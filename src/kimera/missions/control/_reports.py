@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -35,6 +35,7 @@ from kimera.missions.control._steps import (
 )
 from kimera.missions.control.home import Home
 from kimera.missions.control.playbook import FuseRequest
+from kimera.storage.artifacts import Artifact
 from kimera.storage.attempts import Attempt, Failure, Version
 from kimera.storage.missions import Entry
 
@@ -254,7 +255,25 @@ def _store(floor: Floor, case: Case, key: str, outcome: MissionOutcomePackage, n
         entries.append(Entry(f"degraded:{cause.cause}:{cause.text}"[:160], "degraded", text))
     if final:
         entries += ended(row.round, row.state, "DONE", version=outcome.version, partial=outcome.partial)
-    floor.home.attempts.add_version(version, entries, expect=("RUNNING", "FUSION"))
+    artifacts = list(_artifacts(floor, outcome, blob))
+    floor.home.attempts.add_version(version, entries, expect=("RUNNING", "FUSION"), artifacts=artifacts)
+
+
+def _artifacts(floor: Floor, outcome: MissionOutcomePackage, blob: str) -> Iterator[Artifact]:
+    """Yield what a reader of this version may fetch: the report, what was read from the folder, and the drawings."""
+    mission_id, number = outcome.mission_id, outcome.version
+    yield Artifact(blob, mission_id, "report", "application/json", f"{mission_id}.{number}.json")
+    if outcome.library is not None:
+        library = floor.library(outcome.library)
+        yield Artifact(outcome.library, mission_id, "library", "application/json", "library.json")
+        for document in library.documents:
+            yield Artifact(document.text, mission_id, "text", "text/plain", f"{document.title}.txt")
+        for table in library.tables:
+            yield Artifact(table.data, mission_id, "table", "application/vnd.apache.parquet", f"{table.name}.parquet")
+    for chart in outcome.charts:
+        if chart.svg:
+            drawing = floor.home.blobs.put(chart.svg.encode())
+            yield Artifact(drawing, mission_id, "chart", "image/svg+xml", f"{chart.claim_id}.svg")
 
 
 def _nothing(floor: Floor, case: Case, current: Iterable[Attempt]) -> Recorded:

@@ -23,7 +23,7 @@ from kimera.storage.attempts import Attempt, Failure
 from kimera.storage.blobs import canonical_json
 from kimera.storage.fold import MissionRow
 from kimera.storage.missions import Brief, Entry
-from kimera.telemetry.events import coerce
+from kimera.telemetry import coerce
 
 __all__ = [
     "CRASH_LIMIT",

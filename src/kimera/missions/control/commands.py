@@ -7,26 +7,28 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from kimera.errors import ConflictError, NotFoundError, StorageError, ValidationError
-from kimera.missions.contracts import MissionOptions, MissionOutcomePackage, TrackName
+from kimera.missions.contracts import MissionOptions, MissionOutcomePackage, MissionState, TrackName
 from kimera.missions.control._ahead import Ahead
 from kimera.missions.control._reports import end_cancelled
 from kimera.missions.control._worker import Worker, working
 from kimera.missions.control.budget import ledger
 from kimera.missions.control.home import Home, HomeLock, open_home
 from kimera.missions.control.playbook import FuseRequest, IngestRequest, Playbook, register_playbook
+from kimera.storage.artifacts import Artifact, find_artifact
 from kimera.storage.attempts import Attempt, DeadLetter, Version, new_attempt
 from kimera.storage.blobs import canonical_json
-from kimera.storage.fold import MissionRow
+from kimera.storage.fold import TERMINAL, MissionRow
 from kimera.storage.missions import Brief, Entry
 from kimera.storage.workers import LEASE_SECONDS, Workers
-from kimera.telemetry.events import MissionEvent
+from kimera.telemetry import MissionEvent
 
 __all__ = [
+    "Artifact",
     "Attempt",
     "Brief",
     "DeadLetter",
@@ -39,11 +41,14 @@ __all__ = [
     "Playbook",
     "Version",
     "Worker",
+    "artifact",
     "brief",
+    "briefs",
     "cancel",
     "dead_letters",
     "events",
     "get",
+    "heads",
     "missions",
     "open_home",
     "outcome",
@@ -52,10 +57,14 @@ __all__ = [
     "retry",
     "run",
     "submit",
+    "version_of",
     "versions",
     "work",
     "working",
 ]
+
+LOCAL = "local"
+"""The tenant of whoever uses the command line, and of a gateway without keys."""
 
 QUESTION_LIMIT = 4_000
 SERVE_SECONDS = 0.1
@@ -75,12 +84,13 @@ def submit(
     knowledge_space: str = "default",
     request_key: str | None = None,
     playbook: str = "default",
+    tenant: str = LOCAL,
 ) -> str:
     """Store a mission and return its id; nothing runs yet.
 
-    Ids sort by time and are derived from the time and what is asked. Submitting with a ``request_key`` that was used
-    before returns the first mission. Raises `ValidationError` for an empty or oversized question, a missing folder,
-    no or unknown tracks, a deadline that is not positive.
+    Ids sort by time and are derived from the time and what is asked. Submitting with a ``request_key`` that the tenant
+    used before returns the first mission. Raises `ValidationError` for an empty or oversized question, a missing
+    folder, no or unknown tracks, a deadline that is not positive.
     """
     options = options or MissionOptions(deadline=home.settings.deadline)
     words = " ".join(question.split())
@@ -88,7 +98,7 @@ def submit(
     _check(words, place, options, request_key)
     asked = {"question": words, "folder": str(place), "options": options.model_dump(mode="json"), "playbook": playbook}
     digest = hashlib.sha256(canonical_json(asked)).hexdigest()
-    mission_id = _new_id(home, digest, request_key or session_id)
+    mission_id = _new_id(home, digest, f"{tenant}:{request_key or session_id}")
     brief = Brief(
         mission_id=mission_id,
         sha256=digest,
@@ -97,6 +107,7 @@ def submit(
         options=canonical_json(asked["options"]).decode(),
         playbook=playbook,
         request_key=request_key,
+        tenant=tenant,
     )
     created = {"session_id": session_id, "knowledge_space": knowledge_space, "brief": digest}
     tracks = [track for track in TRACKS if track in options.tracks]
@@ -192,48 +203,88 @@ class _Follower:
             self.on_event(event)
 
 
-def missions(home: Home, limit: int = 50) -> list[MissionRow]:
-    """Return the newest missions first."""
-    return home.missions.newest(limit)
+def missions(
+    home: Home,
+    limit: int = 50,
+    *,
+    tenant: str | None = None,
+    before: str | None = None,
+    state: MissionState | None = None,
+) -> list[MissionRow]:
+    """Return the newest missions first, of every tenant unless one is given.
+
+    ``before`` is the id that the page before ended with: pages stay whole while missions are added.
+    """
+    return home.missions.newest(limit, tenant=tenant, before=before, state=state)
 
 
-def get(home: Home, mission_id: str) -> MissionRow:
-    """Return one mission; raises `NotFoundError`."""
-    return home.missions.get(mission_id)
+def get(home: Home, mission_id: str, tenant: str | None = None) -> MissionRow:
+    """Return one mission; raises `NotFoundError`, also for a mission of another tenant than the one given."""
+    return home.missions.get(mission_id, tenant)
 
 
-def brief(home: Home, mission_id: str) -> Brief:
+def brief(home: Home, mission_id: str, tenant: str | None = None) -> Brief:
     """Return what was asked; raises `NotFoundError`."""
+    get(home, mission_id, tenant)
     return home.missions.brief(mission_id)
 
 
-def events(home: Home, mission_id: str, after_seq: int = 0, limit: int = 10_000) -> list[MissionEvent]:
+def briefs(home: Home, rows: Iterable[MissionRow]) -> dict[str, Brief]:
+    """Return what was asked by mission id, for a page of missions."""
+    return home.missions.briefs(row.mission_id for row in rows)
+
+
+def events(
+    home: Home, mission_id: str, after_seq: int = 0, limit: int = 10_000, tenant: str | None = None
+) -> list[MissionEvent]:
     """Return the events numbered above ``after_seq``, in order; poll with the last number seen to watch."""
+    if tenant is not None:
+        get(home, mission_id, tenant)
     return home.missions.events(mission_id, after_seq, limit)
 
 
-def versions(home: Home, mission_id: str) -> list[Version]:
+def heads(home: Home, mission_ids: Iterable[str]) -> dict[str, tuple[int, bool]]:
+    """Return (number of events, whether it has ended) by mission id: one question for all that somebody watches."""
+    return {name: (seq, state in TERMINAL) for name, (seq, state) in home.missions.heads(mission_ids).items()}
+
+
+def versions(home: Home, mission_id: str, tenant: str | None = None) -> list[Version]:
     """Return the versions of a mission's report, oldest first."""
-    home.missions.get(mission_id)
+    get(home, mission_id, tenant)
     return home.attempts.versions(mission_id)
 
 
-def outcome(home: Home, mission_id: str, version: int | None = None) -> MissionOutcomePackage:
-    """Return one version of the report, the newest by default; raises `NotFoundError`."""
-    stored = versions(home, mission_id)
-    wanted = [one for one in stored if version is None or one.version == version]
+def version_of(home: Home, mission_id: str, number: int | None = None, tenant: str | None = None) -> Version:
+    """Return one version's record, the newest by default; raises `NotFoundError`."""
+    wanted = [one for one in versions(home, mission_id, tenant) if number is None or one.version == number]
     if not wanted:
-        what = "a report yet" if version is None else f"version {version} of its report"
+        what = "report yet" if number is None else f"version {number} of its report"
         raise NotFoundError(f"Mission {mission_id} has no {what}; `kimera show {mission_id}` says where it stands.")
-    return MissionOutcomePackage.model_validate(home.blobs.get_json(wanted[-1].blob))
+    return wanted[-1]
 
 
-def cancel(home: Home, mission_id: str) -> MissionRow:
+def outcome(
+    home: Home, mission_id: str, version: int | None = None, tenant: str | None = None
+) -> MissionOutcomePackage:
+    """Return one version of the report, the newest by default; raises `NotFoundError`."""
+    stored = version_of(home, mission_id, version, tenant)
+    return MissionOutcomePackage.model_validate(home.blobs.get_json(stored.blob))
+
+
+def artifact(home: Home, sha256: str, tenant: str) -> Artifact:
+    """Return what a blob is to the reports of a tenant; raises `NotFoundError` when none of them rests on it."""
+    found = find_artifact(home.database, sha256, tenant)
+    if found is None:
+        raise NotFoundError(f"No report rests on an artefact {sha256[:12]}; the ids stand in a report's JSON.")
+    return found
+
+
+def cancel(home: Home, mission_id: str, tenant: str | None = None) -> MissionRow:
     """Cancel a mission: at once when nobody works on it, else at its next step boundary (< 2 s).
 
     Cancelling twice is a no-op. Raises `ConflictError` when it has ended otherwise.
     """
-    row = get(home, mission_id)
+    row = get(home, mission_id, tenant)
     if row.state == "CANCELLED":
         return row
     if row.ended:
@@ -250,12 +301,12 @@ def cancel(home: Home, mission_id: str) -> MissionRow:
     return get(home, mission_id)
 
 
-def resume(home: Home, mission_id: str) -> MissionRow:
+def resume(home: Home, mission_id: str, tenant: str | None = None) -> MissionRow:
     """Check that a mission can go on, note that somebody wants it to, and return its row; `run` or a worker continues.
 
     Raises `ConflictError` when it has ended.
     """
-    row = get(home, mission_id)
+    row = get(home, mission_id, tenant)
     if row.ended:
         next_step = "submit it again" if row.state == "CANCELLED" else f"`kimera retry {mission_id}` runs a track again"
         raise ConflictError(f"Mission {mission_id} is {row.state}, there is nothing to resume; {next_step}.")
@@ -263,14 +314,14 @@ def resume(home: Home, mission_id: str) -> MissionRow:
     return get(home, mission_id)
 
 
-def retry(home: Home, mission_id: str, track: TrackName) -> MissionRow:
+def retry(home: Home, mission_id: str, track: TrackName, tenant: str | None = None) -> MissionRow:
     """Open one more attempt of a track of a mission that has ended; `run` or a worker executes it.
 
     Tracks that never began (the mission itself had failed) are opened with it. What earlier attempts made is marked
     superseded, and the money they had reserved is released. Raises `ConflictError` for a mission that has not ended
     or was cancelled, `ValidationError` for a track the mission does not have.
     """
-    row = get(home, mission_id)
+    row = get(home, mission_id, tenant)
     if row.state not in {"DONE", "FAILED"}:
         raise ConflictError(f"Mission {mission_id} is {row.state}; only DONE and FAILED missions can be retried.")
     if track not in TRACKS or row.attempt(track) == 0:

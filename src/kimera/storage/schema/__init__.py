@@ -5,7 +5,7 @@ nano-dollars, nested data is canonical JSON text. A column whose meaning is not 
 """
 
 from kimera.storage.schema._metadata import REVISION, REVISIONS, metadata, revision_table
-from kimera.storage.schema.gateway import api_keys, idempotent_requests
+from kimera.storage.schema.gateway import api_keys, idempotent_requests, stream_tickets
 from kimera.storage.schema.memory import (
     memory_effects,
     memory_log,
@@ -18,6 +18,7 @@ from kimera.storage.schema.memory import (
     memory_voids,
 )
 from kimera.storage.schema.missions import (
+    artifacts,
     attempts,
     briefs,
     dead_letters,
@@ -37,6 +38,7 @@ __all__ = [
     "REVISIONS",
     "alerts",
     "api_keys",
+    "artifacts",
     "attempts",
     "audit_log",
     "briefs",
@@ -63,6 +65,7 @@ __all__ = [
     "spend_scopes",
     "spend_tickets",
     "steps",
+    "stream_tickets",
     "versions",
     "workers",
 ]

@@ -6,7 +6,7 @@ from sqlalchemy import Column, Float, Index, Integer, LargeBinary, String, Table
 
 from kimera.storage.schema._metadata import metadata
 
-__all__ = ["api_keys", "idempotent_requests"]
+__all__ = ["api_keys", "idempotent_requests", "stream_tickets"]
 
 api_keys = Table(
     "api_keys",
@@ -35,3 +35,14 @@ idempotent_requests = Table(
     Column("body", LargeBinary),
 )
 Index("ix_idempotent_requests_created", idempotent_requests.c.created_at)
+
+stream_tickets = Table(
+    "stream_tickets",
+    metadata,
+    Column("sha256", String(64), primary_key=True),  # of the ticket, which is shown once, works once and is short-lived
+    Column("tenant", String(64), nullable=False),
+    Column("key_id", String(32), nullable=False),
+    Column("mission_id", String(64), nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+Index("ix_stream_tickets_expires", stream_tickets.c.expires_at)

@@ -20,6 +20,7 @@ from sqlalchemy import (
 from kimera.storage.schema._metadata import metadata
 
 __all__ = [
+    "artifacts",
     "attempts",
     "briefs",
     "dead_letters",
@@ -38,12 +39,13 @@ briefs = Table(
     metadata,
     Column("mission_id", String(64), primary_key=True),
     Column("sha256", String(64), nullable=False),
-    Column("request_key", String(128), unique=True),  # the caller's own key: submitting it again is a no-op
+    Column("request_key", String(128)),  # the caller's own key: a tenant submitting it again is a no-op
     Column("question", Text, nullable=False),
     Column("folder", Text, nullable=False),
     Column("options", Text, nullable=False),
     Column("playbook", String(64), nullable=False),
     Column("tenant", String(64), nullable=False, server_default="local"),
+    UniqueConstraint("tenant", "request_key", name="uq_briefs_tenant_request_key"),
 )
 Index("ix_briefs_tenant", briefs.c.tenant, briefs.c.mission_id)
 
@@ -141,6 +143,16 @@ versions = Table(
     Column("reason", String(32), nullable=False),
     Column("created_at", String(40), nullable=False),
     UniqueConstraint("mission_id", "key", name="uq_mission_versions_key"),
+)
+
+artifacts = Table(
+    "mission_artifacts",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("mission_id", String(64), ForeignKey("missions.mission_id"), primary_key=True),
+    Column("kind", String(16), nullable=False),  # report | library | text | table | chart
+    Column("media_type", String(64), nullable=False),
+    Column("name", String(255), nullable=False),
 )
 
 handoffs = Table(

@@ -10,7 +10,7 @@ from tests.unit.missions.research.conftest import Run, context_of, library_of
 from kimera.missions.contracts import Handoff, ResearchEvidencePackage, TextClaim, fingerprint
 from kimera.missions.research.track import TRACK
 from kimera.storage import Blobs
-from kimera.telemetry.events import parse
+from kimera.telemetry import parse
 
 HARBOUR = "# Harbour report\n\nThe harbour of Elmsund handles timber and grain. It employs 120 people on two piers.\n"
 BREAD = "# Bread\n\nSourdough needs a long rest before it is baked in a hot oven.\n"

@@ -1,0 +1,1 @@
+"""How what was recorded is read: by Prometheus, and back from the store."""

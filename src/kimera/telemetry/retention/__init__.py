@@ -1,0 +1,1 @@
+"""What is kept and for how long: the ring, the writer, the store, the roll-ups and their ladder."""
