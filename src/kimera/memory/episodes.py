@@ -31,7 +31,6 @@ class Lesson:
     payload: Mapping[str, Any]
     vectors: Vectors
     plain: bool  # adds nothing but one more occurrence
-    floor: tuple[int, int] | None = None
 
 
 def lesson(
@@ -63,31 +62,12 @@ def lesson(
             error_code="PATTERN_TOO_SHORT",
             http_status=400,
         )
-    payload: dict[str, Any] = {"events": events, "persistence": persistence}
-    records = [dict(record) for record in emotives if record]
-    if records:
-        payload["emotives"] = records
-    united = _united(metadata)
-    if united:
-        payload["metadata"] = united
-    label = join(*labels) if labels else DEFAULT_LABEL
-    if label != DEFAULT_LABEL:
-        payload["label"] = _packed_label(label)
-        if len(set(labels)) > 1:
-            payload["labels"] = [_packed_label(each) for each in labels]
-    if vectors:
-        needed = {symbol for event in events for symbol in event if is_vector_symbol(symbol)}
-        vectors = {symbol: vectors[symbol] for symbol in sorted(needed & vectors.keys())}
-    if vectors:
-        payload["vectors"] = vectors
-    if outcome:
-        payload["outcome"] = dict(outcome)
-    if ttl_seconds is not None:
-        payload["ttl"] = ttl_seconds
-    if stm is not None:
-        payload["stm"] = stm
+    held = _held_vectors(events, vectors or {})
+    extras = {"vectors": held, "outcome": outcome and dict(outcome), "ttl": ttl_seconds, "stm": stm}
+    payload: dict[str, Any] = {"events": events, "persistence": persistence, **_came_with(emotives, metadata, labels)}
+    plain = len(payload) == 2 and not outcome
+    payload |= {key: value for key, value in extras.items() if value}
     name = pattern_id(events)
-    plain = not (records or united or outcome) and label == DEFAULT_LABEL
     entry = Entry.of(
         "learn",
         at,
@@ -99,7 +79,33 @@ def lesson(
         expires_at=None if ttl_seconds is None else at + ttl_seconds,
     )
     written = written_events(events)
-    return Lesson(name, pattern_name(events), events, written, length, entry, payload, vectors or {}, plain)
+    return Lesson(name, pattern_name(events), events, written, length, entry, payload, held, plain)
+
+
+def _came_with(
+    emotives: Sequence[Mapping[str, float]], metadata: Sequence[Mapping[str, Any]], labels: Sequence[Label]
+) -> dict[str, Any]:
+    """Return what came with the events, without what is empty or default."""
+    payload: dict[str, Any] = {}
+    records = [dict(record) for record in emotives if record]
+    if records:
+        payload["emotives"] = records
+    united = _united(metadata)
+    if united:
+        payload["metadata"] = united
+    label = join(*labels) if labels else DEFAULT_LABEL
+    if label != DEFAULT_LABEL:
+        payload["label"] = _packed_label(label)
+        if len(set(labels)) > 1:
+            payload["labels"] = [_packed_label(each) for each in labels]
+    return payload
+
+
+def _held_vectors(events: Events, vectors: Vectors) -> Vectors:
+    if not vectors:
+        return {}
+    needed = {symbol for event in events for symbol in event if is_vector_symbol(symbol)}
+    return {symbol: vectors[symbol] for symbol in sorted(needed & vectors.keys())}
 
 
 def clean_outcome(utility: object = None, cost: object = None) -> dict[str, float]:

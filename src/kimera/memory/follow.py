@@ -86,7 +86,7 @@ class Follower:
                     return self._index.view()
             if self._store.clock.monotonic() >= deadline:
                 raise MemoryFault(
-                    f"This replica has seen the log up to {self._seq}, not yet up to {at_least}; ask again in a moment.",
+                    f"This replica has seen the log up to {self._seq}, not yet to {at_least}; ask again in a moment.",
                     error_code="INDEX_BEHIND",
                     retry_after=1.0,
                 )

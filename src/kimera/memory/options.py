@@ -8,12 +8,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from kimera.errors import ValidationError
+from kimera.memory.contracts import RecallOptions
 from kimera.memory.symbols import clean_text
 
 __all__ = ["LEVELS", "RANKS", "Options", "clean_options", "explain", "resolve"]
 
 LEVELS = ("call", "session", "memory", "default")
 """Who may set an option, the strongest first."""
+
 
 RANKS = (
     "potential",
@@ -59,6 +61,10 @@ class Options:
     def to_dict(self) -> dict[str, Any]:
         """Return every option and its value."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def recall(self) -> RecallOptions:
+        """Return the options a prediction depends on."""
+        return RecallOptions(**{field.name: getattr(self, field.name) for field in fields(RecallOptions)})
 
 
 Rule = Callable[[object], Any]

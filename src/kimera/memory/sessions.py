@@ -24,7 +24,7 @@ from kimera.memory.observations import (
     observe,
 )
 from kimera.memory.options import Options, clean_options, explain, resolve
-from kimera.memory.stm import Held, Stm, StmChange, StmEvent, Teach
+from kimera.memory.stm import Held, Stm, StmChange, Teach
 from kimera.memory.symbols import clean_metadata, clean_text
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows
@@ -58,6 +58,11 @@ class Session:
     def id(self) -> str:
         """Return the session's name."""
         return self._held.session_id
+
+    @property
+    def key(self) -> int:
+        """Return the number under which the store keeps the session."""
+        return self._held.key
 
     @property
     def memory(self) -> Memory:
@@ -224,7 +229,7 @@ class Session:
             self._step(lambda stm: (StmChange(stm.time, stm.next, stm.next), (), None))
 
     def configure(self, **config: Any) -> dict[str, dict[str, Any]]:
-        """Set options of this session, all or none; raises `ValidationError` (CONFIG_INVALID) with one error per key."""
+        """Set options of this session, all or none; raises `ValidationError` (CONFIG_INVALID), one error per key."""
         cleaned = clean_options(config)
         with self._lock:
             self._usable()

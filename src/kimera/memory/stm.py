@@ -136,6 +136,7 @@ class Held:
     """What a store knows of a session beside its events."""
 
     key: int
+    memory: int
     session_id: str
     config: Mapping[str, Any]
     metadata: Mapping[str, Any]
@@ -179,6 +180,9 @@ class StmStore(Protocol):
     def step(self, held: Held, stm: Stm, change: StmChange, expires_at: float, teach: Teach | None) -> Learnings:
         """Keep a step and what it learns, all or nothing; return what was learned, or None when ``stm`` was old."""
 
+    def count(self, memory: int, now: float) -> int:
+        """Return how many sessions of a memory live."""
+
     def sweep(self, now: float) -> int:
         """Drop the sessions that have outlived their time; return how many."""
 
@@ -190,7 +194,6 @@ class StmStore(Protocol):
 class _Place:
     held: Held
     stm: Stm
-    memory: int
     expires_at: float
 
 
@@ -214,8 +217,8 @@ class ProcessStm:
             found = self.find(memory, session_id)
             if found is not None:
                 return found
-            made = Held(next(self._keys), session_id, dict(config), {}, now, expires_at)
-            self._places[made.key] = _Place(made, Stm(), memory, expires_at)
+            made = Held(next(self._keys), memory, session_id, dict(config), {}, now, expires_at)
+            self._places[made.key] = _Place(made, Stm(), expires_at)
             self._names[memory, session_id] = made.key
             return made
 
@@ -235,7 +238,7 @@ class ProcessStm:
         with self._lock:
             place = self._places.pop(held.key, None)
             if place is not None:
-                self._names.pop((place.memory, held.session_id), None)
+                self._names.pop((held.memory, held.session_id), None)
 
     def load(self, held: Held) -> tuple[Held, Stm] | None:
         """Return the session as it is now, None when it is gone."""
@@ -254,6 +257,10 @@ class ProcessStm:
         learned: Learnings = [] if teach is None else teach(None)
         place.expires_at = expires_at
         return learned
+
+    def count(self, memory: int, now: float) -> int:
+        """Return how many sessions of a memory live."""
+        return sum(place.held.memory == memory and place.expires_at > now for place in list(self._places.values()))
 
     def sweep(self, now: float) -> int:
         """Drop the sessions that have outlived their time; return how many."""

@@ -31,7 +31,7 @@ class SqlStm:
         """Return a session, expired or not, or None."""
         values = {"memory": memory, "session_id": session_id}
         row = self._transactions.read(lambda rows: rows.one(sql.FIND_SESSION, values))
-        return None if row is None else _held(session_id, row)
+        return None if row is None else _held(memory, session_id, row)
 
     def create(self, memory: int, session_id: str, config: Mapping[str, Any], now: float, expires_at: float) -> Held:
         """Return the new session, or the one another caller made meanwhile."""
@@ -50,7 +50,7 @@ class SqlStm:
             assert row is not None
             return row
 
-        return _held(session_id, self._transactions.write(work))
+        return _held(memory, session_id, self._transactions.write(work))
 
     def configure(self, held: Held, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> Held:
         """Keep these options and this metadata."""
@@ -78,7 +78,7 @@ class SqlStm:
             found = rows.all(sql.READ_STM, {"session": held.key})
             *_, time, version, number, floor = row
             events = deque(StmEvent.read(at, body) for at, body in found if at >= floor)
-            return _held(held.session_id, row), Stm(version, time, number, floor, events)
+            return _held(held.memory, held.session_id, row), Stm(version, time, number, floor, events)
 
         return self._transactions.read(work)
 
@@ -102,6 +102,12 @@ class SqlStm:
         except Lost:
             return None
         return []
+
+    def count(self, memory: int, now: float) -> int:
+        """Return how many sessions of a memory live."""
+        values = {"memory": memory, "now": now}
+        row = self._transactions.read(lambda rows: rows.one(sql.COUNT_SESSIONS, values))
+        return int(row[0]) if row else 0
 
     def sweep(self, now: float) -> int:
         """Drop the sessions that have outlived their time; return how many."""
@@ -153,6 +159,6 @@ def drop_session(rows: Rows, key: int) -> None:
     rows.run(sql.DROP_SESSION, {"session": key})
 
 
-def _held(session_id: str, row: tuple[Any, ...]) -> Held:
+def _held(memory: int, session_id: str, row: tuple[Any, ...]) -> Held:
     key, config, metadata, created_at, expires_at, *_ = row
-    return Held(key, session_id, json.loads(config), json.loads(metadata), created_at, expires_at)
+    return Held(key, memory, session_id, json.loads(config), json.loads(metadata), created_at, expires_at)

@@ -36,6 +36,7 @@ NEW_MEMORY = sa.text(
     "INSERT INTO memory_memories (tenant, name, uid, config, created_at) "
     "VALUES (:tenant, :name, :uid, :config, :created_at) ON CONFLICT DO NOTHING"
 )
+UID_OF_MEMORY = sa.select(MEMORIES.c.uid).where(MEMORIES.c.id == P("memory"))
 LIST_MEMORIES = sa.select(MEMORIES.c.name).where(MEMORIES.c.tenant == P("tenant"))
 CONFIGURE_MEMORY = MEMORIES.update().values(config=P("new_config")).where(MEMORIES.c.id == P("memory"))
 LOCK_MEMORY = Named(
@@ -227,15 +228,10 @@ FIND_SESSION = sa.select(*SESSION_COLUMNS).where(
     SESSIONS.c.memory_id == P("memory"), SESSIONS.c.session_id == P("session_id")
 )
 READ_SESSION = sa.select(*SESSION_COLUMNS).where(SESSIONS.c.id == P("session"))
-SESSION_OF_TENANT = (
-    sa.select(MEMORIES.c.name, SESSIONS.c.expires_at)
-    .join_from(SESSIONS, MEMORIES, SESSIONS.c.memory_id == MEMORIES.c.id)
-    .where(MEMORIES.c.tenant == P("tenant"), SESSIONS.c.session_id == P("session_id"))
-)
 COUNT_SESSIONS = (
     sa.select(sa.func.count())
-    .select_from(sa.join(SESSIONS, MEMORIES, SESSIONS.c.memory_id == MEMORIES.c.id))
-    .where(MEMORIES.c.tenant == P("tenant"), SESSIONS.c.expires_at > P("now"))
+    .select_from(SESSIONS)
+    .where(SESSIONS.c.memory_id == P("memory"), SESSIONS.c.expires_at > P("now"))
 )
 NEW_SESSION = sa.text(
     "INSERT INTO memory_sessions (memory_id, session_id, config, metadata, created_at, expires_at, time, version, "
@@ -256,7 +252,7 @@ STEP_SESSION = (
 FLOOR_SESSION = (
     SESSIONS.update()
     .values(floor=P("new_floor"), expires_at=P("new_expires_at"))
-    .where(SESSIONS.c.id == P("session"), SESSIONS.c.floor == P("old_floor"))
+    .where(SESSIONS.c.id == P("session"), SESSIONS.c.floor <= P("old_floor"))
 )
 CONFIGURE_SESSION = (
     SESSIONS.update()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from time import perf_counter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
@@ -50,6 +50,7 @@ class Named(Mapping[str, Any]):
 
 
 Statement = sa.Executable | Named
+Timed = Statement | str  # or a command of another store
 
 
 @cache
@@ -67,9 +68,9 @@ class StatementTimes:
     """How often each statement ran, how many rows it gave and how long the last thousand runs took."""
 
     def __init__(self) -> None:
-        self._seen: dict[Statement, tuple[list[int], deque[float]]] = {}
+        self._seen: dict[Timed, tuple[list[int], deque[float]]] = {}
 
-    def note(self, statement: Statement, rows: int, seconds: float) -> None:
+    def note(self, statement: Timed, rows: int, seconds: float) -> None:
         """Count one run; a lost race between two threads may lose one count, never a row."""
         found = self._seen.get(statement)
         if found is None:
@@ -78,7 +79,7 @@ class StatementTimes:
         found[0][1] += rows
         found[1].append(seconds)
 
-    def by_statement(self) -> dict[Statement, tuple[int, int, list[float]]]:
+    def by_statement(self) -> dict[Timed, tuple[int, int, list[float]]]:
         """Return per statement its runs, its rows and its latest durations in seconds, sorted."""
         return {s: (counts[0], counts[1], sorted(times)) for s, (counts, times) in list(self._seen.items())}
 
@@ -184,15 +185,14 @@ class Transactions:
 
     def write(self, work: Work[T]) -> T:
         """Run ``work`` and return its value once it is committed; raises what it raises, and `StorageError`."""
-        ticket = _Ticket(work)
+        ticket: _Ticket[T] = _Ticket(work)
         self._waiting.append(ticket)
         with self._turn:
             while not ticket.taken:
                 self._write_group()
             if not ticket.done:  # it shared a group that failed: now alone, so that its error is its own
                 self.database.repeat(lambda: self._commit([ticket]))
-        value: Any = ticket.value
-        return value
+        return cast("T", ticket.value)
 
     def read(self, work: Work[T]) -> T:
         """Run ``work`` on one unchanging moment of the database; raises `StorageError`."""
@@ -242,20 +242,21 @@ class Transactions:
     def _read(self, work: Work[T]) -> T:
         if self._shared:
             with self._turn:
-                shared = Rows(self.database, self._open(), self.times)
-                return work(shared)
+                return work(Rows(self.database, self._open(), self.times))
         connection = self.database.engine.raw_connection()
+        sound = False
         try:
             rows = Rows(self.database, connection.driver_connection, self.times)
             rows.run(BEGIN_READ)
             value = work(rows)
             rows.connection.rollback()
+            sound = True
         except KimeraError:
-            raise
-        except BaseException:
-            connection.invalidate()
+            sound = True  # what was asked for is not there; closing rolls back
             raise
         finally:
+            if not sound:
+                connection.invalidate()
             connection.close()
         return value
 
