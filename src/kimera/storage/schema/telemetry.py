@@ -85,9 +85,11 @@ alerts = Table(
     Column("fingerprint", String(64), nullable=False),
     Column("name", String(128), nullable=False),
     Column("status", String(16), nullable=False),
+    Column("starts_at", Float, nullable=False),  # with fingerprint and status: which news this is, however often told
     Column("body", Text, nullable=False),
 )
 Index("ix_telemetry_alerts_received", alerts.c.received_at)
+Index("ux_telemetry_alerts_news", alerts.c.fingerprint, alerts.c.status, alerts.c.starts_at, unique=True)
 
 audit_log = Table(
     "audit_log",

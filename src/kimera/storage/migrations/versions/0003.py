@@ -19,6 +19,7 @@ def upgrade() -> None:
     _outcomes()
     _trail()
     _tenants()
+    _envelopes()
 
 
 def _gateway() -> None:
@@ -101,10 +102,12 @@ def _outcomes() -> None:
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=128), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("starts_at", sa.Float(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_telemetry_alerts")),
     )
     op.create_index("ix_telemetry_alerts_received", "telemetry_alerts", ["received_at"], unique=False)
+    op.create_index("ux_telemetry_alerts_news", "telemetry_alerts", ["fingerprint", "status", "starts_at"], unique=True)
     op.create_table(
         "telemetry_rollups",
         sa.Column("tier", sa.String(length=8), nullable=False),
@@ -173,3 +176,9 @@ def _tenants() -> None:
         ),
         sa.PrimaryKeyConstraint("sha256", "mission_id", name=op.f("pk_mission_artifacts")),
     )
+
+
+def _envelopes() -> None:
+    op.add_column("briefs", sa.Column("request_id", sa.String(length=64), nullable=True))
+    op.add_column("briefs", sa.Column("traceparent", sa.String(length=64), nullable=True))
+    op.add_column("mission_events", sa.Column("request_id", sa.String(length=64), nullable=True))
