@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kimera.clock import Clock
-from kimera.errors import MemoryFault, ValidationError
+from kimera.errors import ValidationError
 from kimera.guardian import Label
 from kimera.memory import changes, reading
+from kimera.memory.answers import Answers, Question
 from kimera.memory.changes import Changed, Selection
-from kimera.memory.contracts import Guard, Learned, MemoryTuning, NextEvents, Predictions, Why
+from kimera.memory.contracts import Learned, MemoryTuning, NextEvents, Predictions, Why
 from kimera.memory.episodes import clean_outcome, lesson
-from kimera.memory.follow import Behind, Follower
-from kimera.memory.index import Overlap
+from kimera.memory.follow import Follower
 from kimera.memory.meters import Meters
 from kimera.memory.observations import clean_label
-from kimera.memory.options import Options, clean_options, resolve
-from kimera.memory.predict import predict
+from kimera.memory.options import Options, clean_next, clean_options, resolve
 from kimera.memory.reading import LogView, PatternPage, PatternView, SymbolView
 from kimera.memory.sessions import Session, clean_ttl
-from kimera.memory.stm import Held, Stm, StmStore
+from kimera.memory.stm import Held, StmStore
 from kimera.memory.store import MemoryStore
-from kimera.memory.symbols import Events, clean_emotives, clean_events, clean_metadata, clean_symbol, clean_text
+from kimera.memory.symbols import clean_emotives, clean_events, clean_metadata, clean_symbol, clean_text
 
 if TYPE_CHECKING:
     from kimera.memory.memories import Memories
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Memory"]
 
 T = TypeVar("T")
-ANSWERS = 256
-LOOKS = 16
 
 
 class Memory:
@@ -52,7 +48,7 @@ class Memory:
         self._follower = Follower(store, memories.tuning)
         self._sessions: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
-        self._answers: OrderedDict[Any, Predictions] = OrderedDict()
+        self._answers = Answers(store, self._follower, memories.tuning)
         self._owner = False
 
     @classmethod
@@ -187,24 +183,27 @@ class Memory:
     def predict(
         self, events: Iterable[Iterable[str]], *, at_least_seq: int | None = None, **options: Any
     ) -> Predictions:
-        """Compare events with every learned pattern, best first; no session is needed."""
-        seen, vectors = self._seen(events)
+        """Compare events with every learned pattern, best first; no session is needed.
+
+        ``at_least_seq`` waits up to 2 s for that log record; then `MemoryFault` (INDEX_BEHIND).
+        """
+        asked = self._asked(events, at_least_seq)
         with self.meters.timed("predict"):
-            return self._predict(seen, vectors, None, self._levels(options), None, at_least_seq)
+            return self._answers.predict(asked, self._levels(options))
 
     def next(self, events: Iterable[Iterable[str]], *, at_least_seq: int | None = None, **options: Any) -> NextEvents:
         """Return the distribution of the event that follows these."""
-        seen, _ = self._seen(events)
+        asked = self._asked(events, at_least_seq)
         with self.meters.timed("next"):
-            return self._next(seen, options, at_least_seq)
+            return self._answers.next(asked, clean_next(options))
 
     def why(
         self, events: Iterable[Iterable[str]], pattern: str, *, at_least_seq: int | None = None, **options: Any
     ) -> Why:
         """Explain one pattern against these events: every figure with its formula and inputs."""
-        seen, vectors = self._seen(events)
+        asked = self._asked(events, at_least_seq)
         with self.meters.timed("why"):
-            return self._why(seen, vectors, None, pattern, self._levels(options), at_least_seq)
+            return self._answers.why(asked, pattern, self._levels(options))
 
     def forget(
         self,
@@ -294,21 +293,10 @@ class Memory:
         """Return the options that hold where no session or call says otherwise."""
         return resolve(self._config)
 
-    def predict_stm(self, stm: Stm, options: Options, overlap: Overlap | None, at_least: int | None) -> Predictions:
-        """Compare a short-term memory with every learned pattern."""
-        return self._predict(stm.sequence, stm.vectors, stm.label, options, overlap, at_least)
-
-    def next_stm(self, stm: Stm, options: Mapping[str, Any], at_least: int | None) -> NextEvents:
-        """Return the distribution of the event after a short-term memory."""
-        return self._next(stm.sequence, options, at_least)
-
-    def guard_stm(self, stm: Stm, given: Mapping[str, Any], options: Options, at_least: int | None) -> Guard:
-        """Judge the newest event of a short-term memory."""
-        raise _not_yet()
-
-    def why_stm(self, stm: Stm, pattern: str, options: Options, at_least: int | None) -> Why:
-        """Explain one pattern against a short-term memory."""
-        return self._why(stm.sequence, stm.vectors, stm.label, pattern, options, at_least)
+    @property
+    def answers(self) -> Answers:
+        """Return what answers questions on the newest view."""
+        return self._answers
 
     def close(self) -> None:
         """Give connections back; a memory got from `Memories` is closed with them."""
@@ -321,79 +309,10 @@ class Memory:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _predict(
-        self,
-        events: Events,
-        vectors: Mapping[str, tuple[float, ...]],
-        label: Label | None,
-        options: Options,
-        overlap: Overlap | None,
-        at_least: int | None,
-    ) -> Predictions:
-        def look() -> Predictions:
-            view = self._follower.view(at_least)
-            key = (view.seq, options.recall(), events, label)
-            known = self._answers.get(key) if self.tuning.caches else None
-            if known is not None:
-                return known
-            emotive = options.affinity_emotive
-            answer = predict(
-                view,
-                events,
-                options.recall(),
-                lambda ids: self._follower.bodies(view.seq, ids, label),
-                vectors=vectors,
-                affinity=None if emotive is None else self._follower.affinity(view.seq, emotive),
-                overlap=overlap,
-            )
-            self._keep(key, answer)
-            return answer
-
-        return _level(look)
-
-    def _next(self, events: Events, options: Mapping[str, Any], at_least: int | None) -> NextEvents:
-        raise _not_yet()
-
-    def _why(
-        self,
-        events: Events,
-        vectors: Mapping[str, tuple[float, ...]],
-        label: Label | None,
-        pattern: str,
-        options: Options,
-        at_least: int | None,
-    ) -> Why:
-        raise _not_yet()
-
-    def _keep(self, key: Any, answer: Predictions) -> None:
-        if not self.tuning.caches:
-            return
-        with self._lock:
-            self._answers[key] = answer
-            while len(self._answers) > ANSWERS:
-                self._answers.popitem(last=False)
-
-    def _seen(self, events: Iterable[Iterable[str]]) -> tuple[Events, dict[str, tuple[float, ...]]]:
+    def _asked(self, events: Iterable[Iterable[str]], at_least_seq: int | None) -> Question:
         vectors: dict[str, tuple[float, ...]] = {}
-        return clean_events(events, vectors=vectors, sort=self.options.sort_symbols), vectors
+        cleaned = clean_events(events, vectors=vectors, sort=self.options.sort_symbols)
+        return Question(cleaned, vectors, at_least_seq=at_least_seq)
 
     def _levels(self, call: Mapping[str, Any]) -> Options:
         return resolve(clean_options(call), self._config)
-
-
-def _not_yet() -> MemoryFault:
-    return MemoryFault("This question is not part of this version.", error_code="NOT_AVAILABLE", recoverable=False)
-
-
-def _level(look: Callable[[], T]) -> T:
-    """Look until bodies and view belong to the same moment; a writer may come between a few times."""
-    for _ in range(LOOKS):
-        try:
-            return look()
-        except Behind:
-            continue
-    raise MemoryFault(
-        "The memory changes faster than it can be read; ask again in a moment.",
-        error_code="INDEX_BEHIND",
-        retry_after=1.0,
-    )

@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from kimera.errors import ValidationError
-from kimera.memory.contracts import RecallOptions
+from kimera.memory.contracts import GuardOptions, NextOptions, RecallOptions
 from kimera.memory.symbols import clean_text
 
-__all__ = ["LEVELS", "RANKS", "Options", "clean_options", "explain", "resolve"]
+__all__ = ["LEVELS", "RANKS", "Options", "clean_guard", "clean_next", "clean_options", "explain", "resolve"]
 
 LEVELS = ("call", "session", "memory", "default")
 """Who may set an option, the strongest first."""
@@ -152,18 +152,46 @@ ALIASES: dict[str, tuple[str, Rule]] = {
 LOSSY = ("filter_pipeline", "length_min_ratio", "jaccard_threshold", "minhash_threshold", "bloom_false_positive_rate")
 
 
+NEXT_RULES: dict[str, Rule] = {
+    "max_order": _whole(0, 100),
+    "min_count": _whole(1, 1_000_000_000),
+    "max_unknown": _real(0, 1),
+    "min_probability": _real(0, 1),
+    "weight": _one_of("frequency", "utility"),
+    "limit": _whole(1, 10_000),
+}
+
+GUARD_RULES: dict[str, Rule] = {"loop_repeats": _whole(2, 1_000), "surprise_limit": _real(0, 1_000)}
+
+
 def clean_options(given: Mapping[str, object]) -> dict[str, Any]:
     """Return the options under their own names; raises `ValidationError` (CONFIG_INVALID) with one error per key.
 
     Other spellings: ``process_predictions``, ``rank_sort_algo``, ``use_token_matching``.
     """
+    return _checked(given, RULES, ALIASES)
+
+
+def clean_next(given: Mapping[str, object]) -> NextOptions:
+    """Return options of the next-event distribution; raises `ValidationError` (CONFIG_INVALID)."""
+    return NextOptions(**_checked(given, NEXT_RULES, {})) if given else NextOptions()
+
+
+def clean_guard(given: Mapping[str, object]) -> GuardOptions:
+    """Return options of the guard; raises `ValidationError` (CONFIG_INVALID)."""
+    return GuardOptions(**_checked(given, GUARD_RULES, {})) if given else GuardOptions()
+
+
+def _checked(
+    given: Mapping[str, object], rules: Mapping[str, Rule], aliases: Mapping[str, tuple[str, Rule]]
+) -> dict[str, Any]:
     cleaned: dict[str, Any] = {}
     wrong: list[dict[str, str]] = []
     for key, value in given.items():
-        name, rule = ALIASES.get(key, (key, RULES.get(key)))
+        name, rule = aliases.get(key, (key, rules.get(key)))
         try:
             if rule is None:
-                raise _Refused(_unknown(key))
+                raise _Refused(_unknown(key, rules))
             if name in cleaned:
                 raise _Refused(f"given once only, as {name} or under its other name")
             cleaned[name] = rule(value)
@@ -193,7 +221,7 @@ def explain(levels: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, dict[s
     return shown
 
 
-def _unknown(key: object) -> str:
+def _unknown(key: object, rules: Mapping[str, Rule]) -> str:
     if key in LOSSY:
         return "left out: there are no pipelines that lose recall here, every answer is exact"
-    return f"a known option: {', '.join(RULES)}"
+    return f"a known option: {', '.join(rules)}"

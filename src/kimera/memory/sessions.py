@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kimera.errors import ConflictError, NotFoundError, ValidationError
 from kimera.guardian import Label
+from kimera.memory.answers import Question
 from kimera.memory.batches import Batch, Ways
-from kimera.memory.contracts import Guard, Learned, NextEvents, Observed, Predictions, Why
+from kimera.memory.contracts import Guard, GuardOptions, Learned, NextEvents, Observed, Predictions, Why
 from kimera.memory.episodes import Lesson, clean_outcome
 from kimera.memory.index import Overlap
 from kimera.memory.observations import (
@@ -23,7 +24,7 @@ from kimera.memory.observations import (
     observation_of,
     observe,
 )
-from kimera.memory.options import Options, clean_options, explain, resolve
+from kimera.memory.options import Options, clean_guard, clean_next, clean_options, explain, resolve
 from kimera.memory.stm import Held, Stm, StmChange, Teach
 from kimera.memory.symbols import clean_metadata, clean_text
 from kimera.storage import memory as sql
@@ -205,23 +206,27 @@ class Session:
 
     def predictions(self, *, at_least_seq: int | None = None, **options: Any) -> Predictions:
         """Compare the short-term memory with every learned pattern, best first; an empty one gives none."""
-        stm = self.snapshot()
+        asked = Question.of(self.snapshot(), self._counters(), at_least_seq)
         with self._memory.timed("predict"):
-            return self._memory.predict_stm(stm, self._levels(options), self._counters(), at_least_seq)
+            return self._memory.answers.predict(asked, self._levels(options))
 
     def next(self, *, at_least_seq: int | None = None, **options: Any) -> NextEvents:
         """Return the distribution of the event that comes next."""
+        asked = Question.of(self.snapshot(), None, at_least_seq)
         with self._memory.timed("next"):
-            return self._memory.next_stm(self.snapshot(), options, at_least_seq)
+            return self._memory.answers.next(asked, clean_next(options))
 
     def guard(self, *, at_least_seq: int | None = None, **options: Any) -> Guard:
         """Judge the newest event: loop, anomaly, unknown or ok."""
-        return self._memory.guard_stm(self.snapshot(), options, self.options, at_least_seq)
+        asked = Question.of(self.snapshot(), None, at_least_seq)
+        with self._memory.timed("guard"):
+            return self._memory.answers.guard(asked, clean_guard(options), self.options)
 
     def why(self, pattern: str, *, at_least_seq: int | None = None, **options: Any) -> Why:
         """Explain one pattern against the short-term memory: every figure with its formula and inputs."""
+        asked = Question.of(self.snapshot(), None, at_least_seq)
         with self._memory.timed("why"):
-            return self._memory.why_stm(self.snapshot(), pattern, self._levels(options), at_least_seq)
+            return self._memory.answers.why(asked, pattern, self._levels(options))
 
     def clear_stm(self) -> None:
         """Drop the events of the short-term memory; nothing is learned."""
@@ -316,11 +321,11 @@ class Session:
     def _asked_then(self, observed: Observed, seen: Observation, stm: Stm | None) -> Observed:
         if stm is None:
             return observed
+        asked = Question.of(stm, self._counters())
         if seen.predict or self.options.predict_on_observe:
-            found = self._memory.predict_stm(stm, self.options, self._counters(), None)
-            observed = replace(observed, predictions=found)
+            observed = replace(observed, predictions=self._memory.answers.predict(asked, self.options))
         if seen.guard:
-            observed = replace(observed, guard=self._memory.guard_stm(stm, {}, self.options, None))
+            observed = replace(observed, guard=self._memory.answers.guard(asked, GuardOptions(), self.options))
         return observed
 
     def _step(self, plan: Callable[[Stm], tuple[StmChange | None, Sequence[Lesson], T]]) -> tuple[T, list[Learned]]:
