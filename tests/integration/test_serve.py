@@ -24,7 +24,7 @@ from kimera.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "penguins"
-SCRIPT = ROOT / "tests" / "integration" / "gateway.py"
+SCRIPT = ROOT / "tests" / "integration" / "slow_gateway.py"
 CLI = "from kimera.cli import main; main()"
 QUESTION = "Which factors go with higher body mass in penguins?"
 

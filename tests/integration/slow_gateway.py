@@ -1,4 +1,4 @@
-"""A gateway with slow routes beside its own, as a process: ``python gateway.py [--no-worker]``."""
+"""A gateway with slow routes beside its own, as a process: ``python slow_gateway.py [--no-worker]``."""
 
 from __future__ import annotations
 
