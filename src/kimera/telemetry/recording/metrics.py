@@ -23,6 +23,7 @@ __all__ = [
     "Metric",
     "Reading",
     "Registry",
+    "collecting",
     "detailed",
     "metric",
     "own_cost",
@@ -260,6 +261,16 @@ def register_collector(collect: Collector, *, every: float = 0.0) -> Callable[[]
     It returns or yields `Reading`; ``every`` is for how many seconds its readings are shared (10 for SQL).
     """
     return REGISTRY.register_collector(collect, every=every)
+
+
+@contextmanager
+def collecting(collect: Collector, *, every: float = 0.0) -> Iterator[None]:
+    """Register a collector for the length of the block."""
+    end = register_collector(collect, every=every)
+    try:
+        yield
+    finally:
+        end()
 
 
 def switch_metrics(*, enabled: bool = True, detailed: bool = False) -> None:
