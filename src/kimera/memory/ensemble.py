@@ -19,7 +19,7 @@ from kimera.memory.index.overlap import Overlap
 from kimera.memory.index.view import View
 from kimera.memory.query import Query
 
-__all__ = ["RANKS", "Ensemble", "Weighted", "gather"]
+__all__ = ["RANKS", "Ensemble", "Weighted", "gather", "similarity_of_rows", "weighted_sums"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -138,19 +138,23 @@ class Ensemble:
         some = np.flatnonzero(self.future)
         numbers, inverse, support = np.unique(self.future[some], return_inverse=True, return_counts=True)
         strengths = self.strengths[some]
-        weights = _group_sums(strengths, inverse, support)
+        weights = figures.group_sums(strengths, inverse, support)
         total = figures.exact_sum(strengths)
         return numbers, support, weights, figures.ratio(weights, np.float64(total))
 
     @cached_property
     def information(self) -> Floats:
         """Return weighted_strength / A, never above 1, 0 without a future."""
+        return np.minimum(1.0, figures.ratio(self.weighted_strength, self.share))
+
+    @cached_property
+    def share(self) -> Floats:
+        """Return A, the share of each candidate's future, 0 without one."""
         numbers, _, _, shares = self.futures
         if not len(numbers):
             return np.zeros(len(self.future))
         place = np.minimum(np.searchsorted(numbers, self.future), len(numbers) - 1)
-        share = np.where(numbers[place] == self.future, shares[place], 0.0)
-        return np.minimum(1.0, figures.ratio(self.weighted_strength, share))
+        return np.where(numbers[place] == self.future, shares[place], 0.0)
 
     def spread(self, place: int) -> figures.Spread:
         """Return the entropy-like figures of one candidate."""
@@ -225,14 +229,15 @@ def gather(
     """Find every candidate of the query; an empty short-term memory has none."""
     rows = possible_rows(view, query, options, session) if query.texts else np.zeros(0, dtype=np.int64)
     aligned = align_rows(view, query, rows)
-    similarity = _similarity(view, query, options, aligned)
+    similarity = similarity_of_rows(view, query, options, aligned)
     kept = similarity >= options.recall_threshold
     if options.anchor == "start":
         kept &= (aligned.first == 0) & (aligned.matched > 0)
     return Ensemble(view, query, options, affinity or {}, aligned.take(kept), similarity[kept])
 
 
-def _similarity(view: View, query: Query, options: RecallOptions, aligned: Aligned) -> Floats:
+def similarity_of_rows(view: View, query: Query, options: RecallOptions, aligned: Aligned) -> Floats:
+    """Return the similarity of aligned rows, over symbols or over characters."""
     if options.matching == "tokens":
         return figures.ratio(2 * aligned.matched, view.lengths[aligned.rows] + len(query.texts))
     texts = view.symbol_table.texts
@@ -240,21 +245,8 @@ def _similarity(view: View, query: Query, options: RecallOptions, aligned: Align
     return np.array([character_similarity(pattern, query.texts) for pattern in patterns], dtype=np.float64)
 
 
-def _group_sums(values: Floats, group: Ints, sizes: Ints) -> Floats:
-    """Return the exactly rounded sum per group; up to two values need no more than one addition."""
-    sums: Floats = np.bincount(group, weights=values, minlength=len(sizes)).astype(np.float64)
-    large = np.flatnonzero(sizes > 2)
-    if len(large):
-        order = np.argsort(group, kind="stable")
-        ends = np.cumsum(sizes)
-        for number in large.tolist():
-            members = order[ends[number] - sizes[number] : ends[number]]
-            sums[number] = math.fsum(values[members].tolist())
-    return sums
-
-
 def _weighted(ensemble: Ensemble) -> Weighted:
-    rows = [_weigh_row(ensemble, row) for row in ensemble.aligned.rows.tolist()]
+    rows = [weighted_sums(ensemble, row) for row in ensemble.aligned.rows.tolist()]
     matched, whole, present, observed, extra = np.array(rows, dtype=np.float64).reshape(-1, 5).T
     return Weighted(
         similarity=figures.ratio(2 * matched, whole + observed),
@@ -264,7 +256,7 @@ def _weighted(ensemble: Ensemble) -> Weighted:
     )
 
 
-def _weigh_row(ensemble: Ensemble, row: int) -> tuple[float, float, float, float, float]:
+def weighted_sums(ensemble: Ensemble, row: int) -> tuple[float, float, float, float, float]:
     """Return the summed weights of the matched, all, present, observed and extra symbols of one candidate."""
     view, query = ensemble.view, ensemble.query
     pattern = view.row_tokens(row)

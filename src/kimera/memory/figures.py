@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kimera.memory.index.view import View
 
-__all__ = ["Spread", "exact_sum", "itfdf", "potential", "ratio", "shrunk_utility", "snr_of", "spread_of"]
+__all__ = ["Spread", "exact_sum", "group_sums", "itfdf", "potential", "ratio", "shrunk_utility", "snr_of", "spread_of"]
 
 Floats = NDArray[np.float64]
 
@@ -54,6 +54,19 @@ def shrunk_utility(utility: Any, outcomes: Any, mean: float) -> Any:
 def exact_sum(values: Floats) -> float:
     """Return the exactly rounded sum, whatever the order."""
     return math.fsum(values.tolist())
+
+
+def group_sums(values: Floats, group: Any, sizes: Any) -> Floats:
+    """Return the exactly rounded sum per group; up to two values need no more than one addition."""
+    sums: Floats = np.bincount(group, weights=values, minlength=len(sizes)).astype(np.float64)
+    large = np.flatnonzero(sizes > 2)
+    if len(large) and values.dtype.kind == "f":  # whole numbers add up exactly anyway
+        order = np.argsort(group, kind="stable")
+        ends = np.cumsum(sizes)
+        for number in large.tolist():
+            members = order[ends[number] - sizes[number] : ends[number]]
+            sums[number] = math.fsum(values[members].tolist())
+    return sums
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ class EventTable:
         self.starts = Column(np.int64)
         self.starts.extend([0])
         self.tokens = Column(np.int32, 64)
+        self.fresh = Column(np.bool_, 64)  # False where the event holds the same symbol further left
         self._texts: list[Event | None] = []
         self._waiting: list[array[int]] = []
 
@@ -71,6 +72,7 @@ class EventTable:
             for ids in self._waiting:
                 joined.extend(ids)
             self.tokens.extend(np.frombuffer(joined, dtype=np.int32))
+            self.fresh.extend([first for ids in self._waiting for first in _first_times(ids)])
             self._waiting.clear()
 
     def find(self, event: Sequence[str]) -> int | None:
@@ -93,6 +95,12 @@ class EventTable:
             event = tuple(texts[i] for i in self.tokens.values[low:high].tolist())
             self._texts[number] = event
         return event
+
+
+def _first_times(ids: array[int]) -> list[bool]:
+    if len(set(ids)) == len(ids):
+        return [True] * len(ids)
+    return [ids.index(number) == place for place, number in enumerate(ids)]
 
 
 class FutureTable:

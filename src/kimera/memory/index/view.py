@@ -123,3 +123,11 @@ class View:
     def alive(self) -> Array:
         """Return the rows that are not gone."""
         return np.flatnonzero(self.frequency > 0)
+
+    @cached_property
+    def event_symbols(self) -> tuple[Array, Array]:
+        """Return pairs (event, symbol), each once: which symbols an event holds."""
+        starts = self.event_table.starts.values[: len(self.event_frequency) + 1]
+        owner = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        fresh = self.event_table.fresh.values[: len(owner)]
+        return owner[fresh], self.event_table.tokens.values[: len(owner)][fresh]
