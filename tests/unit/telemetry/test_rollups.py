@@ -368,7 +368,11 @@ def test_a_series_is_the_same_from_every_tier(home: Home) -> None:
     assert plain[0].series[0].points[0].value == (again[0].series[0].points[0].value or 0) - 2
     assert plain[1] == again[1]
     point = plain[1].series[0].points[0]
-    assert (len(values), min(values), max(values)) == (point.n, point.least, point.largest)
+    assert (len(values), f"{min(values):.6g}", f"{max(values):.6g}") == (
+        point.n,
+        f"{point.least:g}",
+        f"{point.largest:g}",
+    )
     exact = sorted(values)
     assert point.p95 == pytest.approx(exact[-(-95 * len(exact) // 100) - 1], rel=0.0101)
     assert point.value == pytest.approx(sum(values) / len(values), rel=1e-6)

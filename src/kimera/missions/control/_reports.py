@@ -35,6 +35,7 @@ from kimera.missions.control._steps import (
     phase_names,
     track_name,
 )
+from kimera.missions.control.counting import count_trust
 from kimera.missions.control.home import Home
 from kimera.missions.control.playbook import FuseRequest
 from kimera.storage.artifacts import Artifact
@@ -261,7 +262,9 @@ def _store(floor: Floor, case: Case, key: str, outcome: MissionOutcomePackage, n
     if final:
         entries += ended(row.round, row.state, "DONE", version=outcome.version, partial=outcome.partial)
     artifacts = list(_artifacts(floor, outcome, blob))
-    floor.home.attempts.add_version(version, entries, expect=("RUNNING", "FUSION"), artifacts=artifacts)
+    kept = floor.home.attempts.add_version(version, entries, expect=("RUNNING", "FUSION"), artifacts=artifacts)
+    if kept and final:
+        count_trust(outcome)
 
 
 def _artifacts(floor: Floor, outcome: MissionOutcomePackage, blob: str) -> Iterator[Artifact]:

@@ -7,10 +7,11 @@ from contextlib import suppress
 
 from kimera import errors, telemetry
 from kimera.errors import Severity, StorageError
+from kimera.missions.contracts import MissionOutcomePackage
 from kimera.storage.missions import Entry, Missions
 from kimera.storage.outcomes import Outcomes
 
-__all__ = ["counted", "kind_of", "severity_of"]
+__all__ = ["count_trust", "counted", "kind_of", "severity_of"]
 
 KINDS = (
     ("timeout", ("TIMEOUT", "DEADLINE")),
@@ -40,6 +41,15 @@ def counted(missions: Missions) -> Callable[[str, Sequence[Entry]], None]:
                     ways[entry.type](missions, mission_id, entry)
 
     return count
+
+
+def count_trust(outcome: MissionOutcomePackage) -> None:
+    """Count how reliable a final report and each of its claims were found to be; what could not be judged is not."""
+    scores = telemetry.metric("kimera_tau_score")
+    judged = [("claim", claim.tau) for claim in outcome.claims]
+    for subject, tau in [*judged, ("report", outcome.tau)]:
+        if tau is not None and tau.value is not None:
+            scores.bind(subject=subject).observe(tau.value)
 
 
 def kind_of(error_code: str) -> str:

@@ -11,8 +11,9 @@ from benchmarks.small_missions import playbook
 
 from kimera.errors import OperationTimeout, ServiceError
 from kimera.missions import control
+from kimera.missions.contracts import Tau
 from kimera.missions.control.census import census
-from kimera.missions.control.counting import kind_of, severity_of
+from kimera.missions.control.counting import count_trust, kind_of, severity_of
 from kimera.missions.control.recording import recording
 from kimera.storage.missions import Entry
 from kimera.storage.rollups import Rollups
@@ -33,7 +34,7 @@ class Moved:
                 opened.family.name, **dict(zip(opened.family.label_names, child.values, strict=True))
             )
             for opened in REGISTRY.metrics()
-            if opened.family.owner in {"missions", "llm"}
+            if opened.family.owner in {"missions", "llm", "guardian"}
             for child in opened.present()
         }
 
@@ -101,6 +102,18 @@ def test_a_track_that_fails_is_one_error_and_a_degraded_mission(home: control.Ho
     assert [severity_of(str(failed.payload["error_type"]))] == [severity for _, severity in errors]
     assert {("other",): 1} == seen.moved("kimera_degraded_total")
     assert [1] == list(seen.moved("kimera_missions_total").values())
+
+
+def test_trust_is_counted_where_it_was_judged(home: control.Home, folder: Path) -> None:
+    """Promise: each claim of a final report with a tau counts once, the report once, the unjudged not at all."""
+    mission_id = control.submit(home, "What?", folder, playbook="small")
+    control.run(home, mission_id)
+    outcome = control.outcome(home, mission_id)
+    tau = Tau(value=0.8, event="x", level="HIGH")
+    claims = (*(claim.model_copy(update={"tau": tau}) for claim in outcome.claims[:-1]), outcome.claims[-1])
+    seen = Moved()
+    count_trust(outcome.model_copy(update={"claims": claims, "tau": tau}))
+    assert {("claim",): len(claims) - 1, ("report",): 1} == seen.moved("kimera_tau_score")
 
 
 def test_recording_the_same_event_twice_counts_once(home: control.Home, folder: Path) -> None:
