@@ -44,7 +44,7 @@ def worker_command(until_idle: bool, as_json: bool) -> int:
 
     with (
         control.open_home(load_settings()) as home,
-        control.recording(home, "worker", listen=True),
+        control.recording(home, "worker"),
         polite_stop(say) as stop,
     ):
 

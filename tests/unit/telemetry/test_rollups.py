@@ -319,6 +319,19 @@ def test_a_bucket_whose_finer_rows_are_going_is_left_alone(home: Home) -> None:
     assert 40 == home.total(EPOCH, home.now())
 
 
+def test_short_runs_keep_the_ladder_of_their_home(home: Home) -> None:
+    """Promise: a home that only ever sees runs of a few seconds still has its history after months."""
+    for run in range(100):
+        registry = Registry(strict=True, clock=home.clock)
+        writer = RollupWriter(home.store, f"run-{run}", registry=registry, clock=home.clock)
+        writer.start()
+        registry.metric(REQUESTS).bind(route="/", status_class="2xx").inc()
+        writer.close()
+        home.pass_time(DAY)
+    assert 100 == home.total(EPOCH - DAY, home.now())
+    assert EPOCH + 84 * DAY <= (home.store.first("raw", 0) or 0)
+
+
 def test_one_of_many_climbs(home: Home) -> None:
     """Promise: while one process holds the lease others do nothing, and take over when it is gone."""
     one, other = (Ladder(home.store, name, home.clock) for name in ("a", "b"))

@@ -59,6 +59,8 @@ class RollupWriter:
         if self._thread is not None:
             self._thread.join()
         self.tick()
+        if self._ticks < CLIMB_EVERY:
+            self.climb()  # a home may know short runs only; they keep its ladder
         self._guarded(self._ladder.leave)
 
     def tick(self) -> bool:
