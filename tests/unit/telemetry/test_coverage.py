@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from kimera.api.limits import Rates
 from kimera.clock import FakeClock
-from kimera.errors import BudgetExceeded
+from kimera.errors import BudgetExceeded, RateLimited
 from kimera.knowledge import build_library
 from kimera.llm.spend import SpendLedger
 from kimera.sandbox import Session
+from kimera.settings import Settings
 from kimera.storage import Blobs
 from kimera.storage.database import open_database
 from kimera.storage.spend import SpendRows
@@ -132,3 +134,14 @@ def test_money_counts_when_it_is_paid_and_once(tmp_path: Path) -> None:
     assert 0.25 == pytest.approx(REGISTRY.value("kimera_spend_usd_total", **of) - spent)
     assert 4 == REGISTRY.value("kimera_llm_tokens_total", track="fusion", direction="output") - tokens
     assert 1 == REGISTRY.value("kimera_budget_actions_total", scope="mission", action="stop") - stops
+
+
+def test_a_refused_request_counts_under_the_limit_that_refused_it() -> None:
+    """Promise: one request too many of a key is one refusal of the limit "key", none of the address."""
+    rates = Rates(Settings(rate_per_key=1, rate_per_address=1), FakeClock())
+    before = {limit: REGISTRY.value("kimera_rate_limited_total", limit=limit) for limit in ("key", "address")}
+    with pytest.raises(RateLimited):
+        for _ in range(10):
+            rates.key("k1")
+    moved = {limit: REGISTRY.value("kimera_rate_limited_total", limit=limit) - before[limit] for limit in before}
+    assert {"key": 1, "address": 0} == moved

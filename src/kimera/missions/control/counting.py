@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from statistics import median
 
 from kimera import errors, telemetry
 from kimera.errors import Severity, StorageError
@@ -13,6 +15,10 @@ from kimera.storage.outcomes import Outcomes
 
 __all__ = ["count_trust", "counted", "kind_of", "severity_of"]
 
+RECENT_MISSIONS = 101
+FEWEST = 5
+"""Missions that must have ended before one can be called slow."""
+
 KINDS = (
     ("timeout", ("TIMEOUT", "DEADLINE")),
     ("rate_limited", ("RATE_LIMITED", "429")),
@@ -21,6 +27,22 @@ KINDS = (
     ("invalid_output", ("VALIDATION", "MODEL", "JSON")),
 )
 """Kind of an error by words in its code; the first that fits."""
+
+
+class Recent:
+    """The durations of the missions that ended last in this process, so that a slow one can be told."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[float] = deque(maxlen=RECENT_MISSIONS)
+
+    def unusual(self, seconds: float) -> bool:
+        """Return whether this is over twice the median of those before, and remember it."""
+        slow = len(self._seconds) >= FEWEST and seconds > 2 * median(self._seconds)
+        self._seconds.append(seconds)
+        return slow
+
+
+RECENT = Recent()
 
 
 def counted(missions: Missions) -> Callable[[str, Sequence[Entry]], None]:
@@ -68,7 +90,8 @@ def _finished(missions: Missions, mission_id: str, entry: Entry) -> None:
     outcome = Outcomes(missions.database).of(mission_id)[-1]
     telemetry.metric("kimera_missions_total").bind(outcome=outcome.outcome, cause=outcome.cause).inc()
     whole = telemetry.metric("kimera_mission_duration_seconds").bind(outcome=outcome.outcome)
-    whole.observe(max(0.0, outcome.ended_at - outcome.accepted_at))
+    seconds = max(0.0, outcome.ended_at - outcome.accepted_at)
+    whole.observe(seconds, _trace() if RECENT.unusual(seconds) else None)
     if outcome.first_report_seconds is not None:
         telemetry.metric("kimera_mission_first_report_seconds").bind().observe(outcome.first_report_seconds)
     if outcome.orchestration_seconds is not None:
@@ -104,7 +127,13 @@ def _failed(missions: Missions, mission_id: str, entry: Entry) -> None:
 def _error(entry: Entry) -> None:
     severity = severity_of(str(entry.payload.get("error_type")))
     module = str(entry.payload.get("module") or "missions")
-    telemetry.metric("kimera_errors_total").bind(module=module, severity=severity).inc()
+    telemetry.metric("kimera_errors_total").bind(module=module, severity=severity).inc(1, _trace())
+
+
+def _trace() -> dict[str, str] | None:
+    """Return the exemplar that leads to the trace at hand."""
+    parts = telemetry.headers().get("traceparent", "").split("-")
+    return {"trace_id": parts[1]} if len(parts) == 4 else None
 
 
 def _degraded(missions: Missions, mission_id: str, entry: Entry) -> None:

@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 from benchmarks.small_missions import playbook
 
+from kimera import telemetry
 from kimera.errors import OperationTimeout, ServiceError
 from kimera.missions import control
 from kimera.missions.contracts import Tau
 from kimera.missions.control.census import census
-from kimera.missions.control.counting import count_trust, kind_of, severity_of
+from kimera.missions.control.counting import Recent, count_trust, counted, kind_of, severity_of
 from kimera.missions.control.recording import recording
 from kimera.storage.missions import Entry
 from kimera.storage.rollups import Rollups
 from kimera.telemetry.reading.series import History
-from kimera.telemetry.recording.metrics import REGISTRY
+from kimera.telemetry.recording.children import Counter
+from kimera.telemetry.recording.metrics import REGISTRY, switch_metrics
 
 
 class Moved:
@@ -102,6 +104,33 @@ def test_a_track_that_fails_is_one_error_and_a_degraded_mission(home: control.Ho
     assert [severity_of(str(failed.payload["error_type"]))] == [severity for _, severity in errors]
     assert {("other",): 1} == seen.moved("kimera_degraded_total")
     assert [1] == list(seen.moved("kimera_missions_total").values())
+
+
+def test_a_slow_mission_is_told_from_its_like() -> None:
+    """Promise: over twice the median of at least five is slow; without enough to compare nothing is."""
+    recent = Recent()
+    assert [False] * 5 == [recent.unusual(seconds) for seconds in (1.0, 90.0, 1.0, 1.0, 1.0)]
+    assert [False, True, False] == [recent.unusual(seconds) for seconds in (2.0, 2.1, 1.9)]
+
+
+def test_an_error_leads_to_its_trace(home: control.Home, folder: Path) -> None:
+    """Promise: with details on, an error carries the id of the trace in which it was recorded; off, it does not."""
+    mission_id = control.submit(home, "What?", folder, playbook="small")
+    payload = {"status": "failed", "error_type": "ServiceError", "error_code": "SERVICE_X", "module": "llm"}
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    child = REGISTRY.metric("kimera_errors_total").bind(module="llm", severity=severity_of("ServiceError"))
+    assert isinstance(child, Counter)
+    with telemetry.bind(traceparent=f"00-{trace}-b7ad6b7169203331-01"):
+        count = counted(home.missions)
+        count(mission_id, [Entry("failed:1", "track.failed", payload, "ds_star", 1)])
+        assert child.exemplar is None
+        switch_metrics(detailed=True)
+        try:
+            count(mission_id, [Entry("failed:1", "track.failed", payload, "ds_star", 1)])
+        finally:
+            switch_metrics()
+    assert child.exemplar is not None
+    assert {"trace_id": trace} == child.exemplar.labels
 
 
 def test_trust_is_counted_where_it_was_judged(home: control.Home, folder: Path) -> None:
