@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -186,6 +187,23 @@ def test_closing_writes_what_is_left(home: Home) -> None:
     home.writer.close()
     home.writer.close()
     assert 4 == home.total(home.now() - DAY, home.now() + DAY)
+
+
+def test_a_store_that_hangs_does_not_keep_the_process(home: Home) -> None:
+    """Promise: closing gives up on a store that does not answer, and the process ends."""
+    free, asked = threading.Event(), threading.Event()
+
+    class Hanging(MemoryRollups):
+        def put(self, row: RollupRow) -> None:
+            asked.set()
+            free.wait(10)
+
+    writer = RollupWriter(Hanging(), "w1", registry=home.registry, clock=home.clock)
+    writer.start()
+    home.count()
+    writer.close(seconds=0.01)
+    assert asked.wait(10)
+    free.set()
 
 
 def test_a_running_writer_stops_when_told(home: Home) -> None:
