@@ -25,8 +25,9 @@ class AttemptFacts:
 class Step:
     """A step of a mission: a phase of an attempt, reading the folder (ingest), or a fusion.
 
-    ``state`` is done, failed, open or interrupted; instants are seconds since the mission began; ``begun_times`` counts
-    the processes and tries that began it, ``order`` its place in the story.
+    ``state`` is done, failed, open, interrupted (its process is gone) or stopped (given back in order, to be begun
+    again); instants are seconds since the mission began, the end None while unknown; ``begun_times`` counts the
+    processes and tries that began it, ``order`` its place in the story.
     """
 
     name: str
@@ -86,6 +87,8 @@ def _state(finished: bool, over: bool, spans: Spans, alive: Callable[[str], bool
         return "done"
     if over:
         return "failed"
+    if spans and all(span.ended_at is not None for span in spans):
+        return "stopped"
     # without a span to ask, the process that wrote the event was killed before its first write of telemetry
     return "open" if any(span.ended_at is None and alive(span.process) for span in spans) else "interrupted"
 
