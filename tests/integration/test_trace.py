@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +36,8 @@ from kimera.telemetry.reading.trace import Trace
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 PRICE = Decimal("0.003")
+ROOT = Path(__file__).resolve().parent.parent.parent
+EXAMPLE = ROOT / "examples" / "penguins"
 
 
 class Hasty(SystemClock):
@@ -339,3 +345,51 @@ def test_the_report_is_the_same_with_and_without_telemetry(home: control.Home, f
     one, two = (control.outcome(home, mission_id) for mission_id in (plain, traced))
     assert [claim.id for claim in one.claims] == [claim.id for claim in two.claims]
     assert one.findings == two.findings
+
+
+def test_an_offline_mission_says_little_and_nothing_twice(tmp_path: Path) -> None:
+    """Promise: the bundled mission writes at most 40 INFO lines and a WARN with its cause for every degraded cause."""
+    with control.open_home(Settings(home=tmp_path / "home", database_url=None)) as home:
+        with control.recording(home, "run", lines=False):
+            mission_id = control.submit(home, "Which factors go with higher body mass?", EXAMPLE)
+            row = control.run(home, mission_id)
+        story = control.trace(home, mission_id)
+        causes = {
+            degraded.cause for version in control.versions(home, mission_id) for degraded in causes_of(home, version)
+        }
+    lines = [record.body for record in story.logs]
+    assert 1 <= sum(line["level"] == "INFO" for line in lines) <= 40
+    assert causes and causes == {
+        line["cause"] for line in lines if line["level"] == "WARN" and line["event"] == "degraded"
+    }
+    assert [] == [line for line in lines if line["level"] == "ERROR"]
+    assert ("DONE", True) == (row.state, story.completeness["whole"])
+    assert "fusion" == story.last_finished.name if story.last_finished else False
+
+
+def causes_of(home: control.Home, version: control.Version) -> Any:
+    """Return the degraded causes of one version of a report."""
+    return control.outcome(home, version.mission_id, version.version).degraded
+
+
+def test_the_command_tells_the_story(tmp_path: Path, folder: Path) -> None:
+    """Promise: `kimera trace` prints the story, JSON with --json, and an OTLP file; `last` and beginnings of ids do."""
+    environment = {**os.environ, "KIMERA_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT / "src")}
+
+    def kimera(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from kimera.cli import main; main()", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+
+    run = kimera("run", "What is first?", str(folder), "--json")
+    lines = [json.loads(line) for line in run.stderr.splitlines()]
+    assert {"mission.created", "mission.finished"} <= {line["event"] for line in lines}
+    mission_id = json.loads(run.stdout.splitlines()[-1])["mission_id"]
+    told = kimera("trace").stdout
+    assert mission_id in told and "Last finished step: fusion" in told
+    data = json.loads(kimera("trace", mission_id[:12], "--json").stdout)
+    assert {"mission", "tree", "events", "logs", "gaps", "errors", "completeness"} <= set(data)
+    kimera("trace", "last", "--otlp", str(tmp_path / "spans.json"))
+    assert json.loads((tmp_path / "spans.json").read_text())["resourceSpans"]
+    assert "" == "".join(
+        line for line in kimera("run", "What is first?", str(folder)).stderr.splitlines() if line[:1] == "{"
+    )
