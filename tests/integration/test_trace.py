@@ -21,6 +21,7 @@ from benchmarks.small_missions import fuse, ingest, playbook
 from tests.databases import BOTH, database_url
 
 from kimera import telemetry
+from kimera.cli.operate import _trail as trail_findings
 from kimera.clock import SystemClock
 from kimera.errors import ModelError, SandboxError, ServiceError, StorageError, StorageFull
 from kimera.missions import control
@@ -32,6 +33,7 @@ from kimera.settings import Settings
 from kimera.storage.missions import Entry
 from kimera.storage.trail import open_trail
 from kimera.telemetry.reading.trace import Trace
+from kimera.telemetry.recording.redaction import UNREADABLE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -280,7 +282,7 @@ def test_a_locked_store_delays_telemetry_and_never_the_work(home: control.Home, 
     with control.recording(home, "run", lines=False):
         writer = telemetry.active().writer
         assert writer is not None
-        real, writer.store = writer.store, Refusing()
+        real, writer.store = writer.store, Refusing(StorageError("database is locked"))
         mission_id = control.submit(home, "What is first?", folder, playbook="traced")
         assert "DONE" == control.run(home, mission_id).state
         assert not telemetry.flush()
@@ -296,11 +298,72 @@ def test_a_locked_store_delays_telemetry_and_never_the_work(home: control.Home, 
 
 
 class Refusing(telemetry.MemoryStore):
-    """A store that is locked."""
+    """A store that takes nothing."""
+
+    def __init__(self, why: StorageError) -> None:
+        super().__init__()
+        self.why = why
 
     def write(self, logs: Any, spans: Any) -> None:
         """Refuse."""
-        raise StorageError("database is locked")
+        raise self.why
+
+
+def test_a_store_that_stays_full_costs_records_and_nothing_else(home: control.Home, folder: Path) -> None:
+    """Promise: with no room for telemetry the mission finishes, the process ends, and every lost record is counted."""
+    playbook("traced")
+    with control.recording(home, "run", lines=False):
+        recorder = telemetry.active()
+        assert recorder.writer is not None
+        real, recorder.writer.store = recorder.writer.store, Refusing(StorageFull("No room."))
+        mission_id = control.submit(home, "What is first?", folder, playbook="traced")
+        assert "DONE" == control.run(home, mission_id).state
+    real.close()
+    assert recorder.dropped()["store"] > 20
+    story = control.trace(home, mission_id)
+    assert (0, True) == (len(story.tree), story.completeness["events_whole"])
+    assert "finalize" in {step.name for step in story.steps if step.state == "done"}
+
+
+def test_a_redactor_that_raises_withholds_the_text_and_stops_nothing(home: control.Home, folder: Path) -> None:
+    """Promise: the mission finishes, and not one text that could not be checked is kept."""
+
+    def raising(text: str) -> str:
+        raise RuntimeError(text)
+
+    playbook("traced")
+    with control.recording(home, "run", lines=False):
+        telemetry.active().redaction.redactor = raising
+        mission_id = control.submit(home, "What is first?", folder, playbook="traced")
+        assert "DONE" == control.run(home, mission_id).state
+        failed = telemetry.active().redaction.failed
+    goals = {event.payload["goal"] for event in control.events(home, mission_id) if event.payload.get("goal")}
+    assert {UNREADABLE} == goals
+    assert failed > 10
+
+
+def test_the_doctor_names_why_telemetry_is_not_kept(tmp_path: Path) -> None:
+    """Promise: a locked store is named with its code, what was lost with its number and cause."""
+    settings = Settings(home=tmp_path / "home", database_url=None)
+    with control.open_home(settings) as home:
+        assert "ok" == doctor_says(settings)[1]
+        with home.database.engine.connect() as holder:
+            holder.exec_driver_sql("BEGIN IMMEDIATE")
+            assert ("bad", True) == (doctor_says(settings)[1], "(STORAGE)" in doctor_says(settings)[2])
+            holder.exec_driver_sql("ROLLBACK")
+        trail = open_trail(home.database)
+        lost = {"records": 7, "cause": "StorageFull", "ts": "2026-01-01T00:00:00.000000Z"}
+        trail.write([telemetry.LogRecord(1.0, "WARN", "telemetry.dropped", "r", None, lost)], [])
+        trail.close()
+        _, status, words = doctor_says(settings)
+    assert "note" == status
+    assert "7 records were lost" in words and "StorageFull" in words
+
+
+def doctor_says(settings: Settings) -> tuple[str, str, str]:
+    """Return what `kimera doctor` finds about telemetry."""
+    (finding,) = trail_findings(settings)
+    return finding
 
 
 def test_a_trace_of_five_thousand_records_is_there_at_once(home: control.Home, folder: Path) -> None:
