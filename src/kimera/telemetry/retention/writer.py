@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from kimera.telemetry.recording.context import process_id, utc
-from kimera.telemetry.recording.metrics import metric
+from kimera.telemetry.recording.metrics import metric, own_cost
 from kimera.telemetry.retention.ring import Entry, Ring
 from kimera.telemetry.retention.store import KEPT_SECONDS, LogRecord, SpanRecord, TelemetryStore
 
@@ -19,6 +19,8 @@ LINGER_SECONDS = 0.02
 """An urgent record waits this long for its neighbours, so that a burst is one transaction."""
 PRUNE_SECONDS = 600.0
 CLOSE_SECONDS = 2.0
+
+FLUSHED = metric("kimera_telemetry_flush_duration_seconds").bind(sink="store")
 
 
 class Writer:
@@ -36,7 +38,6 @@ class Writer:
         self._over = threading.Event()
         self._flushing = threading.Lock()
         self._pruned = float("-inf")
-        self._seconds = metric("kimera_telemetry_flush_duration_seconds").bind(sink="store")
         self._told = (0, ring.dropped)  # failures and drops that the store has been told of
         self._thread = threading.Thread(target=self._run, name="kimera-telemetry", daemon=True)
         self._thread.start()
@@ -64,15 +65,14 @@ class Writer:
         logs = [record for record in records if isinstance(record, LogRecord)]
         # of a span that began and ended since the last write only the end is written
         spans = {record.span_id: record for record in records if isinstance(record, SpanRecord)}
-        begun = time.monotonic()
         try:
-            self.store.write(logs, list(spans.values()))
+            with own_cost(), FLUSHED.time():
+                self.store.write(logs, list(spans.values()))
         except Exception as error:  # noqa: BLE001 - telemetry may fail, the work must not notice; counted
             self.failures += 1
             self.cause = type(error).__name__
             self.ring.give_back(entries)
             return False
-        self._seconds.observe(time.monotonic() - begun)
         self._tell()
         self.cause = ""
         return True
