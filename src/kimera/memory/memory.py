@@ -17,7 +17,7 @@ from kimera.memory import changes, reading
 from kimera.memory.answers import Answers, Question
 from kimera.memory.changes import Changed, Selection
 from kimera.memory.contracts import Learned, MemoryTuning, NextEvents, Predictions, Why
-from kimera.memory.episodes import clean_outcome, lesson
+from kimera.memory.episodes import Lesson, clean_outcome, lesson
 from kimera.memory.erasure import erase
 from kimera.memory.follow import Follower
 from kimera.memory.meters import Meters
@@ -49,6 +49,7 @@ class Memory:
         self.meters = Meters()
         self._memories = memories
         self._config = dict(config)
+        self._options = resolve(self._config)
         self._follower = Follower(store, memories.tuning)
         self._sessions: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
@@ -120,6 +121,7 @@ class Memory:
     def reload_config(self) -> Mapping[str, Any]:
         """Read the options again, as another process may have set them."""
         self._config = self.store.config()
+        self._options = resolve(self._config)
         return self._config
 
     def session(self, session_id: str = "default", ttl_seconds: float | None = None, **config: Any) -> Session:
@@ -163,26 +165,25 @@ class Memory:
         Returns after the log record is committed. The same ``unique_id`` is learned once; its first answer comes back.
         Raises `ValidationError` (PATTERN_TOO_SHORT and others), `MemoryFault`.
         """
-        vectors: dict[str, tuple[float, ...]] = {}
+        given: dict[str, Any] = {
+            "emotives": emotives,
+            "metadata": metadata,
+            "source": source,
+            "outcome": outcome,
+            "label": label,
+        }
         with self.meters.timed("learn"):
-            cleaned = clean_events(events, vectors=vectors, sort=self.options.sort_symbols)
-            origin = clean_text(source, "source")
-            taught = lesson(
-                cleaned,
-                at=self.now(),
-                emotives=[clean_emotives(record) for record in emotives],
-                metadata=[clean_metadata(metadata)],
-                labels=[clean_label(label, origin)],
-                vectors=vectors,
-                outcome=clean_outcome(**outcome) if outcome is not None else None,
-                persistence=self.options.persistence,
-                source=origin,
-                unique_id=None if unique_id is None else clean_text(unique_id, "unique_id"),
-                ttl_seconds=clean_ttl(ttl_seconds),
-            )
+            taught = self._lesson(events, **given, ttl_seconds=ttl_seconds, unique_id=unique_id)
             learned = self.store.learn([taught])
         assert learned is not None
         return learned[0]
+
+    def learn_all(self, lessons: Iterable[Mapping[str, Any]]) -> list[Learned]:
+        """Learn many sequences in one transaction, all or nothing; each mapping holds the arguments of `learn`."""
+        with self.meters.timed("learn"):
+            learned = self.store.learn([self._lesson(**given) for given in lessons])
+        assert learned is not None
+        return learned
 
     def predict(
         self, events: Iterable[Iterable[str]], *, at_least_seq: int | None = None, **options: Any
@@ -370,7 +371,7 @@ class Memory:
     @property
     def options(self) -> Options:
         """Return the options that hold where no session or call says otherwise."""
-        return resolve(self._config)
+        return self._options
 
     @property
     def answers(self) -> Answers:
@@ -387,6 +388,36 @@ class Memory:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _lesson(
+        self,
+        events: Iterable[Iterable[str]],
+        *,
+        emotives: Sequence[Mapping[str, float] | None] = (),
+        metadata: Mapping[str, Any] | None = None,
+        source: str = "",
+        outcome: Mapping[str, float] | None = None,
+        label: Label | None = None,
+        ttl_seconds: float | None = None,
+        unique_id: str | None = None,
+    ) -> Lesson:
+        options = self.options
+        vectors: dict[str, tuple[float, ...]] = {}
+        cleaned = clean_events(events, vectors=vectors, sort=options.sort_symbols)
+        origin = clean_text(source, "source")
+        return lesson(
+            cleaned,
+            at=self.now(),
+            emotives=[clean_emotives(record) for record in emotives],
+            metadata=[clean_metadata(metadata)] if metadata else (),
+            labels=[clean_label(label, origin)],
+            vectors=vectors,
+            outcome=clean_outcome(**outcome) if outcome is not None else None,
+            persistence=options.persistence,
+            source=origin,
+            unique_id=None if unique_id is None else clean_text(unique_id, "unique_id"),
+            ttl_seconds=clean_ttl(ttl_seconds),
+        )
 
     def _asked(self, events: Iterable[Iterable[str]], at_least_seq: int | None) -> Question:
         vectors: dict[str, tuple[float, ...]] = {}

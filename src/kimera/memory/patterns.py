@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kimera.errors import ValidationError
@@ -19,7 +19,7 @@ from kimera.memory.symbols import Events, is_vector_symbol, pattern_id, pattern_
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows
 
-__all__ = ["acted_on", "apply", "check_vectors", "is_void", "rebuild", "teach", "where"]
+__all__ = ["acted_on", "apply", "check_vectors", "enter_all", "is_void", "rebuild", "teach", "where"]
 
 
 def teach(rows: Rows, memory: int, seq: int, taught: Lesson) -> int:
@@ -27,6 +27,19 @@ def teach(rows: Rows, memory: int, seq: int, taught: Lesson) -> int:
     return _count(
         rows, memory, seq, taught.id, taught.name, taught.written, taught.length, taught.payload, taught.plain
     )
+
+
+def enter_all(rows: Rows, memory: int, lessons: Sequence[tuple[int, Lesson]]) -> set[int]:
+    """Enter in one go the plain patterns no row knows yet; return the numbers of the lessons that this settled."""
+    ids = json.dumps(sorted({taught.id for _, taught in lessons}))
+    known = {row[0] for row in rows.all(sql.SOME_PATTERNS, {"memory": memory, "ids": ids})}
+    values: dict[str, dict[str, Any]] = {}
+    for seq, taught in lessons:
+        if taught.plain and not taught.vectors and taught.id not in known and "VCTR|" not in taught.written:
+            entered = {"memory": memory, "pattern": taught.id, "name": taught.name, "events": taught.written}
+            values.setdefault(taught.id, {**entered, "length": taught.length, "seq": seq})
+    rows.many(sql.ENTER_PATTERN, list(values.values()))
+    return {entered["seq"] for entered in values.values()}
 
 
 def apply(rows: Rows, memory: int, item: LogRecord) -> int:
@@ -116,6 +129,8 @@ def _count(
     payload: Mapping[str, Any],
     plain: bool,
 ) -> int:
+    if plain and "VCTR|" not in written and _is_new(rows, memory, seq, pattern, name, written, length):
+        return 1
     found = rows.one(sql.FIND_PATTERN, {"memory": memory, "pattern": pattern})
     if found is not None and found[0] > 0 and plain and found[1] is None:
         rows.run(sql.REPEAT_PATTERN, {"memory": memory, "pattern": pattern, "seq": seq})
@@ -130,6 +145,12 @@ def _count(
     if "vectors" in payload or "VCTR|" in written:
         _count_vectors(rows, memory, read_events(written), 1, payload.get("vectors", {}))
     return 1
+
+
+def _is_new(rows: Rows, memory: int, seq: int, pattern: str, name: str, written: str, length: int) -> bool:
+    """Enter a plain pattern unless its row is there; saves the look before, and most patterns are new and plain."""
+    values = {"memory": memory, "pattern": pattern, "name": name, "events": written, "length": length, "seq": seq}
+    return bool(rows.run(sql.ENTER_PATTERN, values).rowcount)
 
 
 def _enter(

@@ -155,6 +155,10 @@ NEW_PATTERN = PATTERNS.insert().values(
     utility=P("utility"),
     folded=P("folded"),
 )
+ENTER_PATTERN = sa.text(
+    "INSERT INTO memory_patterns (memory_id, id, name, events, length, frequency, changed_seq, outcomes, utility) "
+    "VALUES (:memory, :pattern, :name, :events, :length, 1, :seq, 0, 0.0) ON CONFLICT DO NOTHING"
+)
 CHANGE_PATTERN = (
     PATTERNS.update()
     .values(
