@@ -406,3 +406,37 @@ def test_learning_that_fails_leaves_the_session_as_it_was(memory: Memory) -> Non
     session.configure(max_pattern_length=0)
     assert not session.observe(["b"], unique_id="second").duplicate
     assert 2 == len(session.stm) == len(twin(memory, "default").stm)
+
+
+@pytest.mark.redis
+def test_a_learn_repeated_after_a_crash_is_recognised(tmp_path: Path, clock: FakeClock) -> None:
+    """Promise: dying between learning and trimming the stream leaves nothing to be learned twice."""
+    from kimera.memory.stm_redis import RedisStm
+
+    class Dies(RedisStm):
+        """Loses its connection before it trims what was learned."""
+
+        def _run(self, held: Any, version: int, change: Any, expires_at: float, drop_from: int = 0) -> bool:
+            if change.floor > 0:
+                raise ConnectionError
+            return super()._run(held, version, change, expires_at, drop_from)
+
+    with short_term("redis") as url:
+        memories = Memories.open(tmp_path / "m.db", stm=url, clock=clock)
+        dying = Memories.open(tmp_path / "m.db", stm=Dies(memories.transactions, url, clock), clock=clock)
+        session = dying.get().session("s")
+        session.observe(["a"])
+        session.observe(["b"])
+        with pytest.raises(ConnectionError):
+            session.learn()
+        memory = memories.get()
+        again = twin(memory, "s")
+        assert [] == again.stm
+        learned = again.learn()
+        assert (1, 1, False) == (learned.seq, memory.seq, learned.new)
+        with pytest.raises(ValidationError):
+            again.learn()
+        again.observe(["c", "d"])
+        assert 2 == again.learn().seq
+        dying.close()
+        memories.close()
