@@ -19,7 +19,7 @@ from kimera.memory.symbols import Events, is_vector_symbol, pattern_id, pattern_
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows
 
-__all__ = ["acted_on", "apply", "check_vectors", "enter_all", "is_void", "rebuild", "teach", "where"]
+__all__ = ["acted_on", "apply", "check_vectors", "enter_all", "fold", "is_void", "rebuild", "teach", "where"]
 
 
 def teach(rows: Rows, memory: int, seq: int, taught: Lesson) -> int:
@@ -62,6 +62,12 @@ def rebuild(rows: Rows, memory: int) -> None:
         rows.run(statement, {"memory": memory})
     for item in list(read(rows, memory)):
         apply(rows, memory, item)
+
+
+def fold(rows: Rows, memory: int, pattern: str, until: int) -> Folded:
+    """Return what the live episodes of a pattern up to a record add up to."""
+    values = {"memory": memory, "pattern": pattern, "until": until}
+    return _added_up(rows, memory, rows.all(sql.EPISODES_OF, values))
 
 
 def acted_on(item: LogRecord) -> list[int]:
@@ -289,10 +295,7 @@ def _refold(rows: Rows, memory: int, seq: int, pattern: str, content: Mapping[st
             _change(rows, memory, seq, pattern, 0, None)
             _count_vectors(rows, memory, read_events(found[2]), -1, {})
         return
-    folded = Folded()
-    for episode, _, _, _, body in episodes:
-        effects = rows.all(sql.EFFECTS_ON, {"memory": memory, "episode": episode})
-        folded.add(json.loads(body), [json.loads(text) for _, kind, text in effects if kind == "outcome"])
+    folded = _added_up(rows, memory, episodes)
     if before:
         _change(rows, memory, seq, pattern, len(episodes), folded)
         return
@@ -301,3 +304,11 @@ def _refold(rows: Rows, memory: int, seq: int, pattern: str, content: Mapping[st
     known = found is not None
     _enter(rows, memory, seq, pattern, name, written, length, len(episodes), folded, known=known)
     _count_vectors(rows, memory, events, 1, content.get("vectors", {}))
+
+
+def _added_up(rows: Rows, memory: int, episodes: Iterable[tuple[Any, ...]]) -> Folded:
+    folded = Folded()
+    for episode, _, _, _, body in episodes:
+        effects = rows.all(sql.EFFECTS_ON, {"memory": memory, "episode": episode})
+        folded.add(json.loads(body), [json.loads(text) for _, kind, text in effects if kind == "outcome"])
+    return folded

@@ -227,6 +227,8 @@ actions = st.fixed_dictionaries(
         "metadata": st.dictionaries(st.just("k"), st.integers(0, 2), max_size=1),
         "unique_id": st.sampled_from(["u", "v"]),
         "source": st.sampled_from(["s", "t"]),
+        "predict": st.booleans(),
+        "guard": st.booleans(),
     },
 )
 
@@ -261,6 +263,8 @@ def one_by_one(session: Session, items: list[dict[str, Any]], each: bool, end: b
             "max_pattern_length": st.integers(1, 4),
             "stm_mode": st.sampled_from(["CLEAR", "ROLLING"]),
             "stm_limit": st.integers(1, 5),
+            "predict_on_observe": st.booleans(),
+            "affinity_emotive": st.just("joy"),
         },
     ),
 )
