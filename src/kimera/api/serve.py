@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
+import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType
+from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
+from kimera import telemetry
 from kimera.api.app import create_app
 from kimera.api.gate import Gate
 from kimera.api.health import Finding
@@ -33,33 +37,45 @@ HEAD_BYTES = 32 << 10
 KEEP_ALIVE_SECONDS = 15
 WORKER_PAUSE = 5.0
 WORKER_END_SECONDS = 15.0
+SPARE_SECONDS = 3.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Say = Callable[[str], None]
 
 
-def serve(home: Home, say: Say, *, with_worker: bool = True) -> int:
-    """Answer requests until SIGTERM or SIGINT, then end in order; returns the exit code.
+def serve(home: Home, say: Say, *, with_worker: bool = True, more: Iterable[APIRouter] = ()) -> int:
+    """Answer requests until SIGTERM or SIGINT, then end in order; returns the exit code. ``more`` as in `create_app`.
 
     Raises `ConfigurationError` before anything listens: no key off loopback, a taken port, a wrong setting.
     """
     check_keys(home)
+    metrics = _metrics(home.settings)
     beside = Beside(home, say) if with_worker else None
-    app = create_app(home, worker=beside.finding if beside else lambda: _elsewhere(home))
+    app = create_app(home, worker=beside.finding if beside else lambda: _elsewhere(home), more=more)
     gate: Gate = app.state.gate
     settings = home.settings
     with contextlib.closing(_listen(settings.host, settings.port)) as listener:
-        server = _Server(server_config(app, settings), gate, say, beside)
+        server = _Server(server_config(app, settings), gate, say, beside, metrics.port if metrics else None)
         try:
             server.run([listener])
         finally:
             if beside is not None:
                 beside.end()
+            if metrics is not None:
+                metrics.close()
     return 0
+
+
+def _metrics(settings: Settings) -> Any:
+    if not settings.metrics_enabled:
+        return None
+    return telemetry.serve_metrics(settings.metrics_host, settings.metrics_port)
 
 
 def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     """Return how the gateway is served: our connection, no reload, no access log and no headers but ours."""
+    # its warnings are one per malformed request: whoever sends those must not be able to fill the log
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     return uvicorn.Config(
         app,
         http=Wire,
@@ -103,8 +119,11 @@ def _listen(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """Uvicorn's server with our end: not ready first, then no new connections, then out with exit code 0."""
 
-    def __init__(self, config: uvicorn.Config, gate: Gate, say: Say, beside: Beside | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, gate: Gate, say: Say, beside: Beside | None, metrics: int | None
+    ) -> None:
         super().__init__(config)
+        self._metrics = metrics
         self._gate, self._say, self._beside = gate, say, beside
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -113,7 +132,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self._beside is not None:
             self._beside.start()
-        self._say(_welcome(self._gate, sockets or [], self._beside))
+        self._say(_welcome(self._gate, sockets or [], self._beside, self._metrics))
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -137,18 +156,34 @@ class _Server(uvicorn.Server):
         self._gate.drain()
         if self._beside is not None:
             self._beside.stop.set()
+        settings = self._gate.settings
+        _leave_at_last(settings.drain_delay + settings.drain_timeout + WORKER_END_SECONDS + SPARE_SECONDS)
         asyncio.get_running_loop().call_later(self._gate.settings.drain_delay, self._close)
 
     def _close(self) -> None:
         self.should_exit = True
 
 
-def _welcome(gate: Gate, sockets: Sequence[socket.socket], beside: Beside | None) -> str:
+def _leave_at_last(seconds: float) -> None:
+    """End the process when its orderly end takes too long: a thread that hangs must not hold it; all is recorded."""
+
+    def leave() -> None:
+        telemetry.get_logger("serve").warning("serve.left", seconds=seconds, cause="something did not end in time")
+        telemetry.flush()
+        os._exit(0)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
+
+
+def _welcome(gate: Gate, sockets: Sequence[socket.socket], beside: Beside | None, metrics: int | None) -> str:
     host, port = sockets[0].getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     keys = "no key needed on loopback" if gate.visitors.keyless else "keys needed"
     worker = "worker on" if beside is not None else "no worker here: missions are queued"
-    return f"kimera answers on {address} ({keys}; {worker})"
+    scrape = f"metrics on port {metrics}" if metrics else "no metrics"
+    return f"kimera answers on {address} ({keys}; {worker}; {scrape})"
 
 
 class Beside:
@@ -158,7 +193,7 @@ class Beside:
         self.home, self._say = home, say
         self.stop = threading.Event()
         self._note: Finding = ("degraded", "starting")
-        self._thread = threading.Thread(target=self._run, name="kimera-worker", daemon=True)
+        self._thread = threading.Thread(target=telemetry.carry(self._run), name="kimera-worker", daemon=True)
 
     def start(self) -> None:
         """Begin to take missions."""
@@ -172,6 +207,8 @@ class Beside:
 
     def finding(self) -> Finding:
         """Return how the worker is doing, for health."""
+        if self._thread.ident is not None and not self._thread.is_alive() and not self.stop.is_set():
+            return "down", "the worker's thread ended by a fault that is in the log; start the process again"
         return self._note
 
     def _run(self) -> None:
