@@ -325,9 +325,7 @@ def check_room(home: Home, tenant: str, most: int) -> None:
         )
 
 
-def retry(
-    home: Home, mission_id: str, track: TrackName | None = None, tenant: str | None = None
-) -> MissionRow:
+def retry(home: Home, mission_id: str, track: TrackName | None = None, tenant: str | None = None) -> MissionRow:
     """Open one more attempt of a track (None: of every failed one) of a mission that has ended; a worker executes it.
 
     Tracks that never began (the mission itself had failed) are opened with it. What earlier attempts made is marked
