@@ -14,6 +14,10 @@
     ├─ SandboxError                        MEDIUM  not recoverable  500   SANDBOX
     │  └─ SandboxRefused                   HIGH    not recoverable  503   NO_SANDBOX
     ├─ BudgetExceeded                      LOW     not recoverable  402   BUDGET
+    ├─ Unauthenticated                     LOW     not recoverable  401   UNAUTHENTICATED
+    ├─ Forbidden                           LOW     not recoverable  403   FORBIDDEN
+    ├─ TooLarge                            LOW     not recoverable  413   TOO_LARGE
+    ├─ UnsupportedMedia                    LOW     not recoverable  415   UNSUPPORTED_MEDIA
     ├─ MissionCancelled                    LOW     not recoverable  409   CANCELLED
     ├─ MemoryFault                         MEDIUM  recoverable      503   MEMORY_ERROR
     ├─ ModelError                          MEDIUM  recoverable      502   MODEL_<NAME> | MODEL_ERROR
@@ -52,6 +56,7 @@ __all__ = [
     "ConflictError",
     "DeadlineExceeded",
     "ErrorContext",
+    "Forbidden",
     "HomeBusy",
     "KimeraError",
     "MemoryFault",
@@ -70,6 +75,9 @@ __all__ = [
     "Severity",
     "StorageError",
     "StorageFull",
+    "TooLarge",
+    "Unauthenticated",
+    "UnsupportedMedia",
     "ValidationError",
     "handle_error",
     "is_recoverable",
@@ -234,6 +242,38 @@ class BudgetExceeded(KimeraError):
     default_severity = Severity.LOW
     default_code = "BUDGET"
     default_status = 402
+
+
+class Unauthenticated(KimeraError):
+    """The request carries no valid key."""
+
+    default_severity = Severity.LOW
+    default_code = "UNAUTHENTICATED"
+    default_status = 401
+
+
+class Forbidden(KimeraError):
+    """The caller may not do this."""
+
+    default_severity = Severity.LOW
+    default_code = "FORBIDDEN"
+    default_status = 403
+
+
+class TooLarge(KimeraError):
+    """The request is larger than it may be."""
+
+    default_severity = Severity.LOW
+    default_code = "TOO_LARGE"
+    default_status = 413
+
+
+class UnsupportedMedia(KimeraError):
+    """The request's body has a type that is not read here."""
+
+    default_severity = Severity.LOW
+    default_code = "UNSUPPORTED_MEDIA"
+    default_status = 415
 
 
 class MissionCancelled(KimeraError):

@@ -61,6 +61,30 @@ class Settings(BaseSettings):
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         description="OTLP/HTTP collector that gets a copy of every span (extra `otel`); unset: spans stay here.",
     )
+    host: str = Field(default="127.0.0.1", description="Address the gateway listens on; all but loopback need a key.")
+    port: int = Field(default=8000, ge=0, le=65_535, description="Port the gateway listens on; 0 takes a free one.")
+    keys: Literal["auto", "required"] = Field(
+        default="auto", description="required: a key is needed on loopback too, as behind a proxy on this machine."
+    )
+    allowed_hosts: str = Field(
+        default="", description="Host names the gateway answers to besides loopback's, separated by commas."
+    )
+    cors_origins: str = Field(
+        default="", description="Origins whose pages may call the gateway, e.g. https://a.example, by commas."
+    )
+    behind_tls: bool = Field(default=False, description="The gateway is reached by https: send HSTS.")
+    max_body_bytes: int = Field(default=1 << 20, ge=1, description="Largest JSON body of a request.")
+    max_upload_bytes: int = Field(default=64 << 20, ge=1, description="Largest body of an upload.")
+    body_timeout: float = Field(default=30.0, gt=0, description="Seconds a request's body may take to arrive.")
+    max_requests: int = Field(default=128, ge=1, description="Requests answered at once; more get 503.")
+    max_streams: int = Field(default=256, ge=1, description="Event streams open at once; more get 503.")
+    rate_per_key: float = Field(default=200.0, gt=0, description="Requests a second per key; bursts of twice that.")
+    rate_per_address: float = Field(default=400.0, gt=0, description="Requests a second per address; likewise.")
+    missions_per_tenant: int = Field(default=100, ge=1, description="Unfinished missions a tenant may have.")
+    drain_delay: float = Field(
+        default=0.0, ge=0, description="Seconds the gateway still takes requests after SIGTERM, as not ready."
+    )
+    drain_timeout: float = Field(default=20.0, gt=0, description="Seconds running requests get to end on SIGTERM.")
 
     @property
     def home_path(self) -> Path:

@@ -26,6 +26,8 @@ COMMANDS = {
     "verify": "kimera.cli.reports:verify_command",
     "export": "kimera.cli.reports:export_command",
     "worker": "kimera.cli.operate:worker_command",
+    "serve": "kimera.cli.serve:serve_command",
+    "keys": "kimera.cli.keys:keys_command",
     "doctor": "kimera.cli.operate:doctor_command",
 }
 

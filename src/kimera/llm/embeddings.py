@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["DIMENSIONS", "Encoder", "EncoderMissing", "Vectors", "load_encoder"]
+__all__ = ["DIMENSIONS", "Encoder", "EncoderMissing", "Vectors", "load_encoder", "weights_found"]
 
 DIMENSIONS = 384
 GRAPH_VERSION = 2  # part of the encoder's id: bump it whenever the vectors would change
@@ -103,6 +103,11 @@ def load_encoder(
         return None, EncoderMissing(
             f"Search by meaning is off: {failed.strerror or failed}; check that the home folder is writable."
         )
+
+
+def weights_found(path: Path | None) -> bool:
+    """Return whether both files of the encoder are where `load_encoder` would look; their bytes are not checked."""
+    return find_weights(path) is not None
 
 
 def _absent(path: Path | None) -> str:

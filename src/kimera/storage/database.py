@@ -28,7 +28,7 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 4.0
 
 SELECT_REVISION = sa.select(revision_table.c.version_num)
-NOW_SQLITE = sa.text("SELECT unixepoch('subsec')")
+NOW_SQLITE = sa.text("SELECT (julianday('now') - 2440587.5) * 86400.0")  # unixepoch('subsec') needs SQLite 3.42
 NOW_POSTGRES = sa.text("SELECT extract(epoch FROM clock_timestamp())::float8")
 PRAGMAS = ("PRAGMA busy_timeout=30000", "PRAGMA journal_mode=WAL", "PRAGMA foreign_keys=ON")
 SYNCHRONOUS = {"NORMAL": "PRAGMA synchronous=NORMAL", "FULL": "PRAGMA synchronous=FULL"}

@@ -1,0 +1,6 @@
+"""The gateway: missions and memory over HTTP, with keys, limits and problems a caller can act on."""
+
+from kimera.api.app import create_app
+from kimera.api.security import Principal, public, requires
+
+__all__ = ["Principal", "create_app", "public", "requires"]

@@ -1,0 +1,95 @@
+"""The application: routes behind the entrance, and the rule that every route says what it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
+from starlette.exceptions import HTTPException
+
+import kimera
+from kimera.api import health
+from kimera.api.gate import Gate
+from kimera.api.middleware import Entrance
+from kimera.api.problems import MEDIA_TYPE, Problem, for_framework, for_invalid
+from kimera.api.security import scope_of
+from kimera.errors import ConfigurationError
+from kimera.missions.control import Home
+from kimera.settings import Settings
+
+__all__ = ["create_app"]
+
+
+def create_app(home: Home, settings: Settings | None = None, *, worker: health.Probe | None = None) -> FastAPI:
+    """Return the gateway of an open home; ``worker`` says how the process that takes missions is doing.
+
+    Raises `ConfigurationError` for a wrong setting and for a route that does not say which scope it needs.
+    """
+    probes = health.probes_of(home)
+    if worker is not None:
+        probes["worker"] = worker
+    gate = Gate(home, settings or home.settings, health.Health(probes))
+    app = FastAPI(
+        title="Kimera",
+        version=kimera.__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+    )
+    app.state.gate, app.state.home = gate, home
+    app.include_router(health.router())
+    app.add_exception_handler(HTTPException, _framework_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_middleware(Entrance, gate=gate)
+    survey(app, gate)
+    return app
+
+
+def survey(app: FastAPI, gate: Gate) -> None:
+    """Learn each route's template and whether it is public; raises `ConfigurationError` for one that says nothing."""
+    open_paths: set[str] = set()
+    for route in iter_route_contexts(app.routes):
+        path, dependant = route.path or "/", getattr(route, "dependant", None)
+        scope = scope_of(dependant) if dependant is not None else None
+        if scope is None:
+            raise ConfigurationError(f"The route {path} does not say which scope it needs.", "routes")
+        if scope == "public":
+            open_paths.add(path)
+        gate.templates[route.endpoint] = path
+    gate.public = frozenset(open_paths)
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    gate: Gate = app.state.gate
+    watch = asyncio.create_task(gate.watch())
+    try:
+        yield
+    finally:
+        watch.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watch
+        await gate.ring.flush()
+
+
+async def _framework_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _answer(request, for_framework(error.status_code, error.detail, error.headers))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return _answer(request, for_invalid(error.errors()))
+
+
+def _answer(request: Request, problem: Problem) -> Response:
+    body = problem.body(request.url.path, request.state.request_id)
+    answer = Response(body, problem.status, media_type=MEDIA_TYPE.decode())
+    answer.raw_headers += problem.headers
+    return answer

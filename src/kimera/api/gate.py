@@ -1,0 +1,87 @@
+"""What all requests of a gateway share: its rules, its counts, its open streams, and whether it is ending."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from typing import TYPE_CHECKING
+
+from kimera.api.health import Health
+from kimera.api.limits import Rates
+from kimera.api.security import KeyRing, Visitors
+from kimera.errors import KimeraError
+from kimera.missions.control import Home
+from kimera.settings import Settings
+from kimera.storage.keys import Keys
+
+if TYPE_CHECKING:
+    from kimera.api.middleware import Exchange
+
+__all__ = ["Gate"]
+
+TICK_SECONDS = 1.0
+HEALTH_SECONDS = 5.0
+TOUCH_TICKS = 30
+
+API_HEADERS = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+PAGE_POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    b"frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+class Gate:
+    """The state of one gateway, on its event loop; ``app.state.gate``.
+
+    ``draining`` is set when the process was asked to end. ``public`` holds the paths that need no key.
+    """
+
+    def __init__(self, home: Home, settings: Settings, health: Health) -> None:
+        self.home, self.settings, self.clock = home, settings, home.clock
+        self.health = health
+        self.visitors = Visitors(settings)
+        self.ring = KeyRing(Keys(home.database), home.clock)
+        self.rates = Rates(settings, home.clock)
+        self.public: frozenset[str] = frozenset()
+        self.templates: dict[object, str] = {}
+        self.in_flight = 0
+        self.streams: set[Exchange] = set()
+        self.draining = False
+        more = (HSTS,) if settings.behind_tls else ()
+        self.api_headers = [*API_HEADERS, *more]
+        self.page_headers = [(API_HEADERS[0][0], PAGE_POLICY), *API_HEADERS[1:], *more]
+
+    def drain(self) -> None:
+        """Begin to end: not ready from now on, and every event stream is told when to come back."""
+        self.draining = True
+        for stream in list(self.streams):
+            stream.end_stream()
+
+    async def watch(self) -> None:
+        """Look after health, streams of revoked keys, and when keys were used, until cancelled."""
+        ticks = 0
+        while True:
+            await self.health.refresh(older_than=HEALTH_SECONDS)
+            with contextlib.suppress(KimeraError):  # a database that is away shows in health; the next tick tries again
+                await self._check_streams()
+                if ticks % TOUCH_TICKS == 0:
+                    await self.ring.flush()
+            ticks += 1
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _check_streams(self) -> None:
+        if not self.streams:
+            return
+        await self.ring.refresh()
+        for stream in list(self.streams):
+            if not self.ring.holds(stream.principal):
+                stream.end_stream()

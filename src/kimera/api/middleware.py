@@ -1,0 +1,345 @@
+"""The one door every request comes through: pure ASGI, so that it costs little and sees every byte.
+
+In order: request id, size of the head, Host and Origin, rate of the address, room, key, rate of the key, size and form
+of the body; then the application; then the headers of the answer. A failure anywhere becomes problem+json here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from kimera.api.gate import REQUEST_ID, Gate
+from kimera.api.limits import check_json
+from kimera.api.problems import MEDIA_TYPE, Problem, for_error
+from kimera.api.security import LOCAL, NOBODY, Principal
+from kimera.errors import KimeraError, RefusedError, TooLarge, Unauthenticated, UnsupportedMedia
+
+__all__ = ["Entrance", "Exchange"]
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MAX_FIELDS = 100
+MAX_PARAMETERS = 200
+THREAD_BYTES = 64 << 10  # a body larger than this is checked off the event loop
+DISCARD_BYTES = 8 << 20
+DISCARD_SECONDS = 1.0
+BYE_SECONDS = 1.0
+RETRY_HINT = b"event: bye\ndata: {}\nretry: 2000\n\n"
+UPLOADS = (b"multipart/form-data", b"application/octet-stream")
+BODYLESS = frozenset({"GET", "HEAD", "OPTIONS"})
+EXPOSED = b"x-request-id, x-kaldra-status, etag, retry-after, idempotency-replayed, location"
+ALLOWED = b"authorization, content-type, idempotency-key, if-match, if-none-match, last-event-id, x-request-id"
+
+
+class Entrance:
+    """The middleware: one `Exchange` per request."""
+
+    def __init__(self, app: App, gate: Gate) -> None:
+        self.app, self.gate = app, gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            await Exchange(self.gate, scope, receive, send).run(self.app)
+        elif kind == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await self.app(scope, receive, send)
+
+
+class Exchange:
+    """One request and its answer."""
+
+    __slots__ = (
+        "_ended",
+        "_left",
+        "_receive",
+        "_replay",
+        "_send",
+        "_task",
+        "body_read",
+        "content_type",
+        "cors",
+        "gate",
+        "headers",
+        "method",
+        "principal",
+        "refusal",
+        "request_id",
+        "scope",
+        "started",
+        "state",
+        "status",
+        "streaming",
+    )
+
+    def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
+        self.gate, self.scope, self._receive, self._send = gate, scope, receive, send
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.method: str = scope["method"]
+        asked = self.headers.get(b"x-request-id")
+        kept = asked is not None and REQUEST_ID.fullmatch(asked)
+        self.request_id = asked.decode("ascii") if asked is not None and kept else secrets.token_hex(13)
+        self.state: dict[str, Any] = scope.setdefault("state", {})
+        self.state["request_id"] = self.request_id
+        self.principal: Principal = NOBODY
+        self.cors: bytes | None = None
+        self.content_type = self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        self.body_read = False
+        self.refusal: Problem | None = None
+        self.started = self.streaming = False
+        self.status = 0
+        self._left = 0
+        self._replay: Message | None = None
+        self._ended = False
+        self._task: asyncio.Task[Any] | None = asyncio.current_task()
+
+    async def run(self, app: App) -> None:
+        """Admit the request, let the application answer, and turn what fails into a problem."""
+        gate = self.gate
+        gate.in_flight += 1
+        try:
+            if not await self._admit():
+                return
+            await app(self.scope, self.receive, self.send)
+        except KimeraError as error:
+            self.refusal = self.refusal or for_error(error)
+        except asyncio.CancelledError:
+            if not self._ended:
+                raise
+            if self._task is not None:
+                self._task.uncancel()
+        except Exception as error:  # noqa: BLE001 - the request boundary: whatever failed, the caller gets a problem
+            if not self._ended:
+                self._note(error)
+        finally:
+            self._leave()
+        if self.refusal is not None and not self.started:
+            await self._refuse(self.refusal)
+
+    def _leave(self) -> None:
+        if self.streaming:
+            self.gate.streams.discard(self)
+        else:
+            self.gate.in_flight -= 1
+
+    def _note(self, error: Exception) -> None:
+        import logging
+
+        logging.getLogger("kimera.api").error("request failed", exc_info=error)
+        self.refusal = Problem(500, "Something failed that should not have; it is in the log under the request id.")
+
+    # -- admission ----------------------------------------------------------------------------------------------------
+
+    async def _admit(self) -> bool:
+        """Let the request in, or raise; False when it is answered already (a preflight)."""
+        gate, headers, method = self.gate, self.headers, self.method
+        self._check_head()
+        open_path = self.scope["path"] in gate.public
+        if not open_path or gate.visitors.loopback:
+            self.cors = gate.visitors.check(method, headers)
+        if self.cors is not None and method == "OPTIONS" and b"access-control-request-method" in headers:
+            await self._preflight()
+            return False
+        gate.rates.address(self.scope.get("client"))
+        if not open_path:
+            await self._authenticate()
+            if gate.in_flight > gate.settings.max_requests:
+                raise RefusedError("The gateway is answering as many requests as it may.", retry_after=1.0)
+        self.state["principal"] = self.principal
+        if method not in BODYLESS:
+            await self._take_body()
+        return True
+
+    def _check_head(self) -> None:
+        if len(self.scope["headers"]) > MAX_FIELDS:
+            raise KimeraError(
+                f"The request has more than {MAX_FIELDS} header fields.",
+                error_code="HEADERS_TOO_LARGE",
+                http_status=431,
+            )
+        if self.scope["query_string"].count(b"&") >= MAX_PARAMETERS:
+            raise KimeraError(
+                f"The address has more than {MAX_PARAMETERS} parameters.", error_code="BAD_REQUEST", http_status=400
+            )
+
+    async def _authenticate(self) -> None:
+        gate = self.gate
+        authorization = self.headers.get(b"authorization")
+        if authorization is not None:
+            self.principal = await gate.ring.principal(authorization)
+        elif gate.visitors.keyless_ok(self.headers):
+            self.principal = LOCAL
+        else:
+            raise Unauthenticated("This address needs a key.", error_code="KEY_MISSING")
+        gate.rates.key(self.principal.key_id)
+
+    async def _preflight(self) -> None:
+        fields = [
+            (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
+            (b"access-control-allow-headers", ALLOWED),
+            (b"access-control-max-age", b"600"),
+            (b"content-length", b"0"),
+        ]
+        await self.send({"type": "http.response.start", "status": 204, "headers": fields})
+        await self.send({"type": "http.response.body", "body": b""})
+
+    # -- the body -----------------------------------------------------------------------------------------------------
+
+    async def _take_body(self) -> None:
+        """Bound the body; JSON is read and checked here, an upload is counted while the application reads it."""
+        length = self.headers.get(b"content-length")
+        if length == b"0" or (length is None and b"transfer-encoding" not in self.headers):
+            return
+        settings, kind = self.gate.settings, self.content_type
+        is_json = kind == b"application/json" or (kind.startswith(b"application/") and kind.endswith(b"+json"))
+        if not is_json and kind not in UPLOADS:
+            raise UnsupportedMedia(
+                f"A body of type {kind.decode('latin-1')[:80] or 'unknown'} is not read here.",
+            )
+        self._left = settings.max_body_bytes if is_json else settings.max_upload_bytes
+        if length is not None and (not length.isdigit() or int(length) > self._left):
+            raise self._too_large()
+        if is_json:
+            body = await self._read_all()
+            if len(body) > THREAD_BYTES:
+                await asyncio.to_thread(check_json, body)
+            else:
+                check_json(body)
+            self._replay = {"type": "http.request", "body": body, "more_body": False}
+
+    def _too_large(self) -> TooLarge:
+        settings = self.gate.settings
+        most = settings.max_upload_bytes if self.content_type in UPLOADS else settings.max_body_bytes
+        return TooLarge(f"The body is larger than {most} bytes.", limit=most)
+
+    async def _read_all(self) -> bytes:
+        message = await self._read_some(self.gate.settings.body_timeout)
+        if not message.get("more_body", False):
+            return bytes(message.get("body", b""))
+        parts = [message.get("body", b"")]
+        until = self.gate.clock.monotonic() + self.gate.settings.body_timeout
+        while message.get("more_body", False):
+            message = await self._read_some(until - self.gate.clock.monotonic())
+            parts.append(message.get("body", b""))
+        return b"".join(parts)
+
+    async def _read_some(self, seconds: float) -> Message:
+        """Receive one piece of the body, counted; raises `TooLarge`, or a 408 when it takes too long."""
+        try:
+            async with self.gate.clock.timeout(max(seconds, 0.0)):
+                message = await self._receive()
+        except TimeoutError:
+            raise KimeraError("The body did not arrive in time.", error_code="TOO_SLOW", http_status=408) from None
+        if message["type"] == "http.disconnect":
+            raise KimeraError("The caller went away.", error_code="DISCONNECTED", http_status=400)
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise self._too_large()
+        if not message.get("more_body", False):
+            self.body_read = True
+        return message
+
+    async def receive(self) -> Message:
+        """Give the application the body, counted and in time; after it, whether the caller went away."""
+        if self._replay is not None:
+            message, self._replay = self._replay, None
+            return message
+        if self.body_read or self._left == 0:
+            return await self._receive()
+        try:
+            return await self._read_some(self.gate.settings.body_timeout)
+        except KimeraError as error:
+            # the application may turn this into an answer of its own; ours stands
+            self.refusal = for_error(error)
+            raise
+
+    # -- the answer ---------------------------------------------------------------------------------------------------
+
+    async def send(self, message: Message) -> None:
+        """Pass on a piece of the answer, its head with the headers that every answer carries."""
+        if self._ended or (self.refusal is not None and not self.started):
+            return
+        if message["type"] == "http.response.start":
+            self._dress(message)
+        await self._send(message)
+
+    def _dress(self, message: Message) -> None:
+        gate = self.gate
+        self.started = True
+        self.status = message["status"]
+        given = message.get("headers", ())
+        names = {name: value for name, value in given}
+        kind = names.get(b"content-type", b"")
+        common = gate.page_headers if kind.startswith(b"text/html") else gate.api_headers
+        fields = [*given, *(pair for pair in common if pair[0] not in names)]
+        fields.append((b"x-request-id", self.request_id.encode("ascii")))
+        degraded = gate.health.degraded or gate.draining or self.state.get("degraded")
+        fields.append((b"x-kaldra-status", b"degraded" if degraded else b"ok"))
+        if b"cache-control" not in names:
+            fields.append((b"cache-control", b"no-store"))
+        if self.cors is not None:
+            fields += [
+                (b"access-control-allow-origin", self.cors),
+                (b"access-control-expose-headers", EXPOSED),
+                (b"vary", b"Origin"),
+            ]
+        message["headers"] = fields
+        if kind.startswith(b"text/event-stream"):
+            self._begin_stream()
+
+    async def _refuse(self, problem: Problem) -> None:
+        """Send a problem; what is still coming of the body is thrown away for a moment, then the line is cut."""
+        self.refusal = None
+        body = problem.body(self.scope["path"], self.request_id)
+        fields = [(b"content-type", MEDIA_TYPE), (b"content-length", str(len(body)).encode()), *problem.headers]
+        if self._expects_body() and not await self._discard():
+            fields.append((b"connection", b"close"))
+        await self.send({"type": "http.response.start", "status": problem.status, "headers": fields})
+        await self.send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
+
+    def _expects_body(self) -> bool:
+        headers = self.headers
+        return not self.body_read and (headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers)
+
+    async def _discard(self) -> bool:
+        """Read on for at most a second, so that a caller still sending gets to see the answer; True at the end."""
+        left = DISCARD_BYTES
+        try:
+            async with self.gate.clock.timeout(DISCARD_SECONDS):
+                while left > 0:
+                    message = await self._receive()
+                    if not message.get("more_body", False):
+                        return bool(message["type"] == "http.request")
+                    left -= len(message.get("body", b""))
+        except TimeoutError:
+            pass
+        return False
+
+    # -- event streams ------------------------------------------------------------------------------------------------
+
+    def _begin_stream(self) -> None:
+        if not self.streaming:
+            self.streaming = True
+            self.gate.in_flight -= 1
+            self.gate.streams.add(self)
+
+    def end_stream(self) -> None:
+        """End the event stream now with a hint when to come back; called on the event loop."""
+        if self._task is not None and not self._ended:
+            self._ended = True
+            asyncio.create_task(self._say_bye(self._task))  # noqa: RUF006 - the exchange's own task outlives it
+
+    async def _say_bye(self, task: asyncio.Task[Any]) -> None:
+        with contextlib.suppress(TimeoutError):  # a reader that does not read does not get to hold the process
+            async with asyncio.timeout(BYE_SECONDS):
+                await self._send({"type": "http.response.body", "body": RETRY_HINT, "more_body": False})
+        task.cancel()

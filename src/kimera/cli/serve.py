@@ -1,0 +1,34 @@
+"""`kimera serve`: the gateway, with a worker in the same process."""
+
+from __future__ import annotations
+
+import click
+
+from kimera.settings import load_settings
+
+__all__ = ["serve_command"]
+
+
+@click.command("serve")
+@click.option("--host", help="Address to listen on. Default: KIMERA_HOST; all but loopback need a key.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), help="Port to listen on, 0 for a free one. Default: KIMERA_PORT."
+)
+@click.option("--no-worker", is_flag=True, help="Only answer and queue; a `kimera worker` elsewhere executes missions.")
+def serve_command(host: str | None, port: int | None, no_worker: bool) -> int:
+    """Answer HTTP requests until told to end, and execute missions in the same process.
+
+    On SIGTERM or Ctrl-C it is not ready any more, lets running requests finish, gives steps under way back and ends
+    with exit code 0. A second signal ends it at once.
+    """
+    from kimera.api.serve import serve
+    from kimera.missions import control
+
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = load_settings().model_copy(update=given)
+    with control.open_home(settings) as home:
+        return serve(home, _say, with_worker=not no_worker)
+
+
+def _say(words: str) -> None:
+    click.echo(words, err=True)
