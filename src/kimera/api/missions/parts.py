@@ -1,0 +1,40 @@
+"""What the mission routes have in common: whose mission it is, and the parameters they all take."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Path, Query, Request
+
+from kimera.missions import control
+from kimera.missions.control import Home, MissionRow
+
+__all__ = ["MISSION_ID", "Mission", "Number", "home_of", "tenant_of"]
+
+MISSION_ID = r"^m[0-9a-z]{9}[0-9a-f]{8}$"
+
+MissionId = Annotated[
+    str, Path(pattern=MISSION_ID, description="Id of a mission of your tenant.", examples=["m1m7wc8y7nf4ccff2d"])
+]
+Number = Annotated[int | None, Query(ge=1, le=1_000_000, description="Which version of the report; unset: the newest.")]
+
+
+def home_of(request: Request) -> Home:
+    """Return the open home of this gateway."""
+    home: Home = request.app.state.home
+    return home
+
+
+def tenant_of(request: Request) -> str:
+    """Return the tenant of the key that came with the request."""
+    tenant: str = request.state.principal.tenant
+    return tenant
+
+
+def _mission(request: Request, mission_id: MissionId) -> MissionRow:
+    """Return the mission named in the address; raises `NotFoundError` for another tenant's."""
+    return control.get(home_of(request), mission_id, tenant_of(request))
+
+
+Mission = Annotated[MissionRow, Depends(_mission)]
+"""The mission named in the address, of the caller's tenant; read in a thread before the endpoint runs."""
