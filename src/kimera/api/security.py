@@ -58,6 +58,7 @@ def requires(scope: str) -> Any:
         raise ConfigurationError(f"A route needs one of the scopes {', '.join(SCOPES)}, not {scope!r}.", "scope")
 
     async def check(request: Request) -> None:
+        """Raise unless the caller holds the scope."""
         held = request.state.principal.scopes
         if scope not in held:
             has = ", ".join(one for one in SCOPES if one in held) or "none"
@@ -73,7 +74,7 @@ def public() -> Any:
     """Return the dependency that says that a route is meant to be open to everybody."""
 
     async def nothing() -> None:
-        return None
+        """Ask for nothing."""
 
     setattr(nothing, _MARK, "public")
     return Depends(nothing)
