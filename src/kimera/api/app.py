@@ -12,9 +12,10 @@ from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 
 import kimera
-from kimera.api import health
+from kimera.api import health, missions
 from kimera.api.gate import Gate
 from kimera.api.middleware import Entrance
+from kimera.api.missions.following import NothingMore
 from kimera.api.problems import MEDIA_TYPE, Problem, for_framework, for_invalid
 from kimera.api.security import scope_of
 from kimera.errors import ConfigurationError
@@ -44,8 +45,10 @@ def create_app(home: Home, settings: Settings | None = None, *, worker: health.P
     )
     app.state.gate, app.state.home = gate, home
     app.include_router(health.router())
+    app.include_router(missions.router())
     app.add_exception_handler(HTTPException, _framework_error)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(NothingMore, _nothing_more)
     app.add_middleware(Entrance, gate=gate)
     survey(app, gate)
     return app
@@ -86,6 +89,10 @@ async def _framework_error(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     return _answer(request, for_invalid(error.errors()))
+
+
+async def _nothing_more(request: Request, error: Exception) -> Response:
+    return Response(status_code=204)
 
 
 def _answer(request: Request, problem: Problem) -> Response:

@@ -1,5 +1,6 @@
-"""Is it reliable (`tau`), is what it shows inert (`checks`). The full Safeguard is not part of this version."""
+"""Is it reliable (`tau`), is what it shows inert and free of secrets (`checks`), what was decided (`audit`)."""
 
 from kimera.guardian import checks, tau
+from kimera.guardian.redaction import redactor
 
-__all__ = ["checks", "tau"]
+__all__ = ["checks", "redactor", "tau"]

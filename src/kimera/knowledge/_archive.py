@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import stat
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kimera.guardian.checks.archives import BOMB, BROKEN, Bounds, allowance, refusal
 from kimera.knowledge._walk import shown_name
 from kimera.knowledge.limits import Limits
 
 __all__ = ["Member", "members"]
 
 CHUNK = 1 << 18
-BOMB = "It unpacks to far more than its size allows (a zip bomb); nothing of it was read."
-SMALL = 1 << 20  # an archive that unpacks to less than this may have any ratio
 
 
 @dataclass(frozen=True)
@@ -39,11 +36,11 @@ def members(path: Path, archive_name: str, limits: Limits, scratch: Callable[[st
         with zipfile.ZipFile(path) as archive:
             infos = sorted((i for i in archive.infolist() if not i.is_dir()), key=lambda info: info.filename)
             stated = sum(info.file_size for info in infos)
-            packed = max(1, path.stat().st_size)
-            if stated > limits.archive_bytes or (stated > SMALL and stated > limits.archive_ratio * packed):
+            bounds = Bounds(limits.archive_bytes, limits.archive_ratio, limits.archive_members)
+            budget = [allowance(path.stat().st_size, bounds)]
+            if stated > budget[0]:
                 yield Member("", None, problem=BOMB)
                 return
-            budget = [min(limits.archive_bytes, max(SMALL, limits.archive_ratio * packed))]
             for number, info in enumerate(infos):
                 name = f"{archive_name}/{shown_name(info.filename)}"
                 if _hidden(info.filename):
@@ -52,7 +49,7 @@ def members(path: Path, archive_name: str, limits: Limits, scratch: Callable[[st
                     yield Member("", None, problem=f"Only its first {limits.archive_members} members were read.")
                     return
                 yield _member(archive, info, name, scratch, budget, limits)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
+    except BROKEN:
         yield Member("", None, problem="The archive is damaged; make it again or unpack it into the folder.")
 
 
@@ -64,7 +61,7 @@ def _member(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, scratch: Callable[[str], Path], budget: list[int],
     limits: Limits,
 ) -> Member:  # fmt: skip
-    problem = _refusal(info)
+    problem = refusal(info)
     if problem is None and info.file_size > limits.file_bytes:
         problem = f"It is larger than the limit of {limits.file_bytes >> 20} MB for one file."
     if problem:
@@ -79,20 +76,7 @@ def _member(
                     target.unlink()
                     return Member(name, None, size, "It unpacks to more than it states (a zip bomb); it was not read.")
                 sink.write(chunk)
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError):
+    except BROKEN:
         target.unlink(missing_ok=True)
         return Member(name, None, size, "It is damaged inside the archive and cannot be unpacked.")
     return Member(name, target, size)
-
-
-def _refusal(info: zipfile.ZipInfo) -> str | None:
-    kind = stat.S_IFMT(info.external_attr >> 16)
-    if kind == stat.S_IFLNK:
-        return "It is a link inside an archive; links are never followed."
-    if kind not in {0, stat.S_IFREG}:
-        return "It is not a plain file."
-    if info.filename.startswith(("/", "\\")) or ".." in info.filename.replace("\\", "/").split("/"):
-        return "Its name points outside of the archive; it was not unpacked."
-    if info.flag_bits & 1:
-        return "It is protected with a password; unpack it into the folder."
-    return None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import struct
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from kimera.guardian.checks.archives import DIRECTORY_BYTES, directory_bytes
 from kimera.knowledge._delimited import sample_lines
 from kimera.knowledge._encoding import looks_binary
 from kimera.knowledge._layout import RUNS, find_layout
@@ -18,7 +18,6 @@ __all__ = ["Form", "sniff"]
 
 Kind = Literal["table", "document", "image", "archive", "database", "other"]
 HEAD = 1 << 16
-DIRECTORY_BYTES = 8 << 20  # a zip directory larger than this is not listed
 
 OOXML = "application/vnd.openxmlformats-officedocument."
 _TABLE_NAMES = frozenset({".csv", ".tsv", ".tab", ".psv"})
@@ -101,7 +100,7 @@ def _ole(head: bytes) -> Form:
 
 
 def _zip_family(path: Path) -> Form:
-    if zip_directory(path) > DIRECTORY_BYTES:
+    if directory_bytes(path) > DIRECTORY_BYTES:
         return Form("", "archive", "application/zip", "The archive lists too many members; unpack it into the folder.")
     try:
         with zipfile.ZipFile(path) as archive:
@@ -126,18 +125,6 @@ def _zip_family(path: Path) -> Form:
 def _small_mimetype(archive: zipfile.ZipFile) -> bool:
     info = archive.NameToInfo.get("mimetype")
     return info is not None and info.file_size <= 200 and info.compress_type == zipfile.ZIP_STORED
-
-
-def zip_directory(path: Path) -> int:
-    """Return the size in bytes of a zip file's directory as its last record states it; huge for zip64."""
-    with path.open("rb") as stream:
-        stream.seek(0, 2)
-        stream.seek(max(0, stream.tell() - 65_600))
-        tail = stream.read()
-    at = tail.rfind(b"PK\x05\x06")
-    if at < 0 or len(tail) < at + 22:
-        return 0
-    return int(struct.unpack_from("<I", tail, at + 12)[0])
 
 
 def _by_text(head: bytes, path: Path, suffix: str) -> Form | None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable
 from contextlib import aclosing
-from datetime import UTC, datetime
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from kimera.api.missions.models import EventView, NewTicket, Ticket
-from kimera.api.missions.parts import Mission, home_of
+from kimera.api.missions.models import EventView
+from kimera.api.missions.parts import Mission
 from kimera.api.security import requires
-from kimera.missions.control import Home, MissionEvent
+from kimera.missions.control import MissionEvent
 from kimera.missions.control.watching import Watch
 
 __all__ = ["NothingMore", "router", "watch_of"]

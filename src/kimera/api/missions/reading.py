@@ -16,7 +16,7 @@ from kimera.api.missions.acting import matches
 from kimera.api.missions.models import VersionPage, VersionView
 from kimera.api.missions.parts import Mission, Number, home_of, tenant_of
 from kimera.api.security import requires
-from kimera.errors import KimeraError
+from kimera.errors import KimeraError, NotFoundError
 from kimera.missions import control
 from kimera.missions.contracts import MissionOutcomePackage
 from kimera.missions.control import Home, Version
@@ -128,13 +128,14 @@ def router() -> APIRouter:
         sha256: Annotated[str, InPath(pattern="^[0-9a-f]{64}$", description="Hash of the artefact's bytes.")],
         if_none_match: Annotated[str | None, Header()] = None,
     ) -> Response:
-        """Fetch a report's JSON, the list of what was read, a text, a table or a drawing, if a report of yours has it."""
+        """Fetch a report's JSON, what was read from the folder, or a drawing, if a report of your tenant has it."""
         home, tag = home_of(request), f'"{sha256}"'
         found = control.artifact(home, sha256, tenant_of(request))
         headers = {"etag": tag, "cache-control": FOREVER} | attachment(found.name)
         if matches(if_none_match, tag):
             return Response(status_code=304, headers=headers)
-        home.blobs.check(sha256)
+        if not home.blobs.has(sha256):
+            raise NotFoundError("The artefact's bytes are gone from the home; restore it or run the mission again.")
         return FileResponse(home.blobs.path(sha256), headers=headers, media_type=_plain(found.media_type))
 
     return routes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +19,7 @@ from kimera.missions import control
 from kimera.missions.contracts import MissionOptions, MissionState
 from kimera.missions.control import Home
 from kimera.missions.control.folders import allowed_folder
+from kimera.missions.control.uploads import Upload, new_upload, remove_old_uploads
 
 __all__ = ["router"]
 
@@ -68,7 +70,16 @@ def router() -> APIRouter:
         request: Request, response: Response, idempotency_key: IdempotencyKey = None
     ) -> MissionView:
         """Send tables, documents or a zip of them with the question. They are kept with the mission and go after it."""
-        return await receive(request, response, idempotency_key)
+        home, tenant = home_of(request), tenant_of(request)
+        upload = await asyncio.to_thread(_fresh_upload, home, tenant)
+        try:
+            asked = await receive(request, upload)
+            done = await asyncio.to_thread(started, request, response, asked, upload.place, idempotency_key)
+            await asyncio.to_thread(_settle, home, upload, done)
+        except BaseException:
+            await asyncio.to_thread(upload.discard)
+            raise
+        return done
 
     @routes.get("", operation_id="list_missions", summary="List missions", dependencies=[requires("read")])
     def list_missions(
@@ -105,6 +116,20 @@ def started(request: Request, response: Response, asked: Wishes, folder: Path, k
     )
     response.headers["location"] = f"/api/missions/{mission_id}"
     return MissionView.of(control.get(home, mission_id, tenant), control.brief(home, mission_id, tenant))
+
+
+def _fresh_upload(home: Home, tenant: str) -> Upload:
+    control.check_room(home, tenant, home.settings.missions_per_tenant)
+    remove_old_uploads(home)
+    return new_upload(home, tenant)
+
+
+def _settle(home: Home, upload: Upload, mission: MissionView) -> None:
+    """Keep the files for the mission made of them; a repeated request has its mission, and its files, already."""
+    if mission.folder == str(upload.place):
+        upload.keep(mission.mission_id)
+    else:
+        upload.discard()
 
 
 def _options(home: Home, asked: Wishes) -> MissionOptions:

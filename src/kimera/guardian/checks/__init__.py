@@ -1,6 +1,11 @@
-"""Checks on text before it is shown: `unicode` (scan, strip) and `markup` (render, csv_cell)."""
+"""Checks on text, addresses and files.
 
-from kimera.guardian.checks import markup, unicode
+Text: `unicode` (scan, strip), `markup` (render, csv_cell), `secrets` and `pii` (find, redact), `canary` (CanarySet).
+Addresses: `urls` (check). Files: `uploads` (safe_name, check), `archives` (check).
+"""
+
+from kimera.guardian.checks import archives, canary, markup, pii, secrets, unicode, uploads, urls
+from kimera.guardian.checks.canary import CanarySet
 from kimera.guardian.checks.findings import Hit
 
-__all__ = ["Hit", "markup", "unicode"]
+__all__ = ["CanarySet", "Hit", "archives", "canary", "markup", "pii", "secrets", "unicode", "uploads", "urls"]

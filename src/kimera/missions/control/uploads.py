@@ -18,44 +18,15 @@ from pathlib import Path
 from typing import IO
 
 from kimera.errors import NotFoundError, TooLarge, ValidationError
+from kimera.guardian.checks import uploads
 from kimera.missions.control.home import Home
 from kimera.storage.blobs import disk_errors
-from kimera.validation import sanitize_text
 
-__all__ = ["Upload", "new_upload", "remove_old_uploads", "stored_name"]
+__all__ = ["Upload", "Writer", "new_upload", "remove_old_uploads"]
 
 ABANDONED_SECONDS = 3_600.0
-LONGEST_NAME = 120
-RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d|conin\$|conout\$)$", re.IGNORECASE)
-UNUSUAL = re.compile(r"[^\w.()+,=@ -]+")
+LOOK_SECONDS = 3_600.0
 TENANT = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-
-
-def stored_name(name: str, taken: set[str]) -> str:
-    """Return the name under which a file is stored: readable, of our making, and not in ``taken`` (lower case).
-
-    Only the last part of a path counts; control, direction and unusual characters, leading dots and the names of
-    devices do not survive. ``taken`` gains the new name.
-    """
-    last = re.split(r"[/\\:]", sanitize_text(name, 1_000))[-1]
-    clean = UNUSUAL.sub("_", last).strip(". ") or "file"
-    stem, dot, suffix = clean.rpartition(".")
-    if not dot or len(suffix) > 12:
-        stem, suffix = clean, ""
-    if RESERVED.match(stem.partition(".")[0].strip()):
-        stem = f"_{stem}"
-    suffix = f".{suffix}" if suffix else ""
-    stem = _cut(stem, LONGEST_NAME - len(suffix.encode())).strip(". ") or "file"
-    number, made = 1, f"{stem}{suffix}"
-    while made.lower() in taken:
-        number += 1
-        made = f"{stem}-{number}{suffix}"
-    taken.add(made.lower())
-    return made
-
-
-def _cut(text: str, most: int) -> str:
-    return text.encode("utf-8")[:most].decode("utf-8", "ignore")
 
 
 class Upload:
@@ -63,7 +34,8 @@ class Upload:
 
     def __init__(self, home: Home, place: Path) -> None:
         self.place = place
-        self.names: set[str] = set()
+        self.names: list[str] = []
+        self._taken: set[str] = set()
         self._most, self._largest = home.settings.upload_files, home.settings.max_file_bytes
 
     @contextmanager
@@ -71,11 +43,29 @@ class Upload:
         """Open one more file for writing; ``name`` is what the sender calls it."""
         if len(self.names) >= self._most:
             raise TooLarge(f"An upload may hold {self._most} files; send fewer, or a zip of them.", limit=self._most)
-        path = self.place / stored_name(name, self.names)
+        self.names.append(self._name(name))
+        path = self.place / self.names[-1]
         with disk_errors():
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             with os.fdopen(handle, "wb") as stream:
                 yield Writer(stream, self._largest)
+
+    def judge(self) -> None:
+        """Check the file written last; raises `ValidationError` for one of no kind we read, or not what it says."""
+        name = self.names[-1]
+        reason = uploads.check(name, self.place / name)
+        if reason is not None:
+            raise ValidationError(f"{name}: {reason}", "files")
+
+    def _name(self, said: str) -> str:
+        """Return a name of our making that no other file of this upload has, also where case does not count."""
+        safe, number = uploads.safe_name(said), 1
+        stem, dot, suffix = safe.partition(".")
+        while safe.casefold() in self._taken:
+            number += 1
+            safe = f"{stem} ({number}){dot}{suffix}"
+        self._taken.add(safe.casefold())
+        return safe
 
     def keep(self, mission_id: str) -> None:
         """Note the mission that was made of the files."""
@@ -92,15 +82,12 @@ class Writer:
 
     def __init__(self, stream: IO[bytes], most: int) -> None:
         self._stream, self._left, self._most = stream, most, most
-        self.head = b""
 
     def write(self, data: bytes) -> None:
         """Append bytes; raises `TooLarge`."""
         self._left -= len(data)
         if self._left < 0:
             raise TooLarge(f"A file may have {self._most} bytes; split it or leave it out.", limit=self._most)
-        if len(self.head) < 4_096:
-            self.head += data[: 4_096 - len(self.head)]
         self._stream.write(data)
 
 
@@ -115,7 +102,16 @@ def new_upload(home: Home, tenant: str) -> Upload:
 
 
 def remove_old_uploads(home: Home) -> int:
-    """Remove uploads whose time has come and return how many; the mission's reports stay."""
+    """Remove uploads whose time has come and return how many; the mission's reports stay. Looks once an hour only."""
+    mark = home.path / "uploads" / ".looked"
+    now = home.clock.now().timestamp()
+    with suppress(FileNotFoundError):
+        if now - mark.stat().st_mtime < LOOK_SECONDS:
+            return 0
+    with disk_errors():
+        mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mark.touch()
+        os.utime(mark, (now, now))
     removed = 0
     for place in sorted((home.path / "uploads").glob("*/u*")):
         if place.is_dir() and not place.is_symlink() and _over(home, place):

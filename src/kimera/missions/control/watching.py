@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 from kimera.errors import BulkheadFull, StorageError
 from kimera.missions.control.commands import events, heads
 from kimera.missions.control.home import Home
-from kimera.telemetry.events import MissionEvent
+from kimera.telemetry.recording.events import MissionEvent
 
 __all__ = ["Watch"]
 
