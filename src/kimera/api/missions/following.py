@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from kimera.api.missions.models import EventView
-from kimera.api.missions.parts import Mission
-from kimera.api.security import requires
+from kimera.api.missions.models import EventView, Ticket
+from kimera.api.missions.parts import Mission, home_of
+from kimera.api.security import Principal, requires
 from kimera.missions.control import MissionEvent
 from kimera.missions.control.watching import Watch
+from kimera.storage.tickets import Holder, Tickets
 
 __all__ = ["NothingMore", "router", "watch_of"]
 
@@ -45,6 +47,10 @@ async def _position(
     after: Annotated[
         int, Query(ge=0, le=LAST, description="Number of the last event you have; 0: from the beginning.")
     ] = 0,
+    ticket: Annotated[
+        str | None,
+        Query(max_length=64, description="Instead of a key: a ticket from `events/ticket`, used up by this."),
+    ] = None,
     last_event_id: Annotated[
         int | None, Header(ge=0, le=LAST, description="Sent by browsers when they come back; wins over `after`.")
     ] = None,
@@ -82,6 +88,24 @@ def router() -> APIRouter:
             async for _, frame in news:
                 yield _sent(frame)
         yield _sent(ServerSentEvent(event="end", raw_data="{}"))
+
+    @routes.post(
+        "/ticket",
+        operation_id="new_ticket",
+        summary="Get a ticket for one event stream",
+        status_code=201,
+        dependencies=[requires("read")],
+    )
+    def new_ticket(request: Request, mission: Mission) -> Ticket:
+        """Get a ticket for a page's EventSource, which cannot send a key: it opens this stream once."""
+        principal: Principal = request.state.principal
+        holder = Holder(principal.key_id, principal.tenant)
+        ticket, expires = Tickets(home_of(request).database).issue(mission.mission_id, holder)
+        return Ticket(
+            ticket=ticket,
+            expires_at=datetime.fromtimestamp(expires, UTC),
+            url=f"/api/missions/{mission.mission_id}/events?ticket={ticket}",
+        )
 
     return routes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -17,7 +17,6 @@ __all__ = [
     "MissionPage",
     "MissionView",
     "NewMission",
-    "NewTicket",
     "Question",
     "RetryAsked",
     "Ticket",
@@ -230,10 +229,6 @@ class EventView(View):
         )
 
 
-class NewTicket(View):
-    """Asks for a ticket; it has no fields."""
-
-
 class Ticket(View):
     """Opens one event stream, once, for a caller that cannot send headers (EventSource)."""
 
@@ -254,6 +249,3 @@ class VerificationView(View):
     computations: tuple[ComputationCheck, ...]
     problems: tuple[str, ...] = Field(description="Faults of the report itself.")
     seconds: float
-
-
-Format = Literal["json", "md", "html"]
