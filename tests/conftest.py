@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from kimera.storage import Blobs
+from kimera.telemetry.recording.metrics import REGISTRY
+
+REGISTRY.strict = True  # a metric or label value that is not declared fails the test that counts it
 
 
 @pytest.fixture

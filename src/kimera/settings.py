@@ -52,6 +52,19 @@ class Settings(BaseSettings):
     max_files: int = Field(default=5_000, ge=1, description="Files read from one folder.")
     max_file_bytes: int = Field(default=512 * 1024**2, ge=1, description="Largest single file that is read.")
     max_folder_bytes: int = Field(default=4 * 1024**3, ge=1, description="Total size read from one folder.")
+    metrics_enabled: bool = Field(
+        default=True, description="false: nothing is counted, served or rolled up; logs, spans and events stay."
+    )
+    metrics_detailed: bool = Field(
+        default=False, description="true: also distributions of whole populations, and exemplars."
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="Address of the listener for Prometheus.")
+    metrics_port: int = Field(
+        default=8080,
+        ge=0,
+        le=65_535,
+        description="Port of the listener for Prometheus, one per process; 0: a free one.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO",
         description="Least level logged; setting it also makes `kimera run` print its JSON log lines on stderr.",

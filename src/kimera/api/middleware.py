@@ -93,6 +93,7 @@ class Exchange:
         self.request_id = asked.decode("ascii") if asked is not None and kept else secrets.token_hex(13)
         self.state: dict[str, Any] = scope.setdefault("state", {})
         self.state["request_id"] = self.request_id
+        self.state["body"] = b""
         self.principal: Principal = NOBODY
         self.cors: bytes | None = None
         self.content_type = self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
@@ -228,6 +229,7 @@ class Exchange:
                 await asyncio.to_thread(check_json, body)
             else:
                 check_json(body)
+            self.state["body"] = body
             self._replay = {"type": "http.request", "body": body, "more_body": False}
 
     def _too_large(self) -> TooLarge:

@@ -1,15 +1,29 @@
-"""What happened, as facts: context, logs, spans and mission events.
+"""What happened, as facts: context, logs, spans, mission events and metrics.
 
 Safe to use anywhere and at any time: before `configure` logs wait in a ring of 10,000 and spans are nothing.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from kimera.telemetry.recording.context import Context, accept_request_id, bind, carry, current, headers
 from kimera.telemetry.recording.events import CATALOGUE, MissionEvent, coerce, parse
 from kimera.telemetry.recording.logs import Logger, get_logger, room_of
+from kimera.telemetry.recording.metrics import (
+    Reading,
+    detailed,
+    metric,
+    own_cost,
+    register_collector,
+    switch_metrics,
+)
 from kimera.telemetry.recording.recorder import active
+from kimera.telemetry.recording.resilience import on_resilience_event, watch
 from kimera.telemetry.recording.setup import configure, dropped, flush, redact, shutdown
 from kimera.telemetry.recording.spans import Span, span, span_over
 from kimera.telemetry.retention.store import LogRecord, MemoryStore, SpanRecord, TelemetryStore
+
+if TYPE_CHECKING:
+    from kimera.telemetry.reading.exposition import serve_metrics
 
 __all__ = [
     "CATALOGUE",
@@ -18,6 +32,7 @@ __all__ = [
     "Logger",
     "MemoryStore",
     "MissionEvent",
+    "Reading",
     "Span",
     "SpanRecord",
     "TelemetryStore",
@@ -28,14 +43,33 @@ __all__ = [
     "coerce",
     "configure",
     "current",
+    "detailed",
     "dropped",
     "flush",
     "get_logger",
     "headers",
+    "metric",
+    "on_resilience_event",
+    "own_cost",
     "parse",
     "redact",
+    "register_collector",
     "room_of",
+    "serve_metrics",
     "shutdown",
     "span",
     "span_over",
+    "switch_metrics",
+    "watch",
 ]
+
+LATE = {"serve_metrics": "exposition"}
+"""Public names whose modules are loaded when they are first asked for, because few processes need them."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.reading.{LATE[name]}"), name)

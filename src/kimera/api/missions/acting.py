@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,8 @@ import anyio
 from fastapi import APIRouter, Body, Header, Request, Response
 
 from kimera.api.missions.models import MissionView, RetryAsked, VerificationView
-from kimera.api.missions.parts import Mission, Number, home_of, tenant_of
+from kimera.api.missions.parts import IdempotencyKey, Mission, Number, home_of, tenant_of
+from kimera.api.repeats import answer_once
 from kimera.api.security import requires
 from kimera.errors import MissionCancelled, OperationTimeout
 from kimera.missions import control
@@ -50,26 +52,26 @@ def router() -> APIRouter:
         return _view(request, mission)
 
     @routes.post("/cancel", operation_id="cancel_mission", summary="Cancel a mission", dependencies=[requires("write")])
-    def cancel_mission(request: Request, mission: Mission) -> MissionView:
+    def cancel_mission(request: Request, mission: Mission, idempotency_key: IdempotencyKey = None) -> Response:
         """Stop a mission at its next step, at once when nobody works on it. What was reported stays readable."""
-        return _view(request, control.cancel(home_of(request), mission.mission_id, tenant_of(request)))
+        return _acted(request, lambda home, tenant: control.cancel(home, mission.mission_id, tenant))
 
     @routes.post(
-        "/resume", operation_id="resume_mission", summary="Continue a mission", dependencies=[requires("write")]
+        "/resume", response_model=MissionView, operation_id="resume_mission", summary="Continue a mission", dependencies=[requires("write")]
     )
-    def resume_mission(request: Request, mission: Mission) -> MissionView:
+    def resume_mission(request: Request, mission: Mission, idempotency_key: IdempotencyKey = None) -> Response:
         """Note that an unfinished mission is wanted; a worker continues it from its last recorded step."""
-        return _view(request, control.resume(home_of(request), mission.mission_id, tenant_of(request)))
+        return _acted(request, lambda home, tenant: control.resume(home, mission.mission_id, tenant))
 
     @routes.post("/retry", operation_id="retry_mission", summary="Run tracks again", dependencies=[requires("write")])
     def retry_mission(
         request: Request,
         mission: Mission,
         asked: Annotated[RetryAsked, Body()] = RetryAsked(),  # noqa: B008 - frozen
-    ) -> MissionView:
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
         """Run a track of a finished mission again, every failed one when none is named; the report gets a version."""
-        home, tenant = home_of(request), tenant_of(request)
-        return _view(request, control.retry(home, mission.mission_id, asked.track, tenant))
+        return _acted(request, lambda home, tenant: control.retry(home, mission.mission_id, asked.track, tenant))
 
     @routes.post(
         "/verify", operation_id="verify_mission", summary="Check a report again", dependencies=[requires("write")]
@@ -92,6 +94,16 @@ def matches(if_none_match: str | None, tag: str) -> bool:
         return False
     known = [one.strip().removeprefix("W/") for one in if_none_match.split(",")]
     return tag in known or known == ["*"]
+
+
+def _acted(request: Request, act: Callable[[Home, str], MissionRow]) -> Response:
+    """Do something to a mission, once per Idempotency-Key, and show it."""
+
+    def work() -> Response:
+        row = act(home_of(request), tenant_of(request))
+        return Response(_view(request, row).model_dump_json(), media_type="application/json")
+
+    return answer_once(request, work)
 
 
 def _view(request: Request, row: MissionRow) -> MissionView:

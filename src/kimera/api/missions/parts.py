@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request
 
 from kimera.missions import control
 from kimera.missions.control import Home, MissionRow
 
-__all__ = ["MISSION_ID", "Mission", "Number", "home_of", "tenant_of"]
+__all__ = ["MISSION_ID", "IdempotencyKey", "Mission", "Number", "home_of", "tenant_of"]
 
 MISSION_ID = r"^m[0-9a-z]{9}[0-9a-f]{8}$"
 
@@ -17,6 +17,16 @@ MissionId = Annotated[
     str, Path(pattern=MISSION_ID, description="Id of a mission of your tenant.", examples=["m1m7wc8y7nf4ccff2d"])
 ]
 Number = Annotated[int | None, Query(ge=1, le=1_000_000, description="Which version of the report; unset: the newest.")]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[\x21-\x7e]+$",
+        description="A name of your own for this request: sent again, it does nothing and gives the first answer.",
+    ),
+]
 
 
 def home_of(request: Request) -> Home:

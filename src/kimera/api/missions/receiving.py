@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from contextlib import ExitStack
 from typing import Any
 
@@ -50,8 +51,10 @@ UPLOAD_BODY: dict[str, Any] = {
 }
 
 
-async def receive(request: Request, upload: Upload) -> Wishes:
-    """Read the body into ``upload`` and return what is asked of the mission.
+async def receive(request: Request, upload: Upload) -> tuple[Wishes, str]:
+    """Read the body into ``upload``; return what is asked of the mission, and the sha256 of fields and files.
+
+    The boundary between the parts is not in the hash: clients choose a new one each time they send the same.
 
     Raises `ValidationError` for a body that is no such upload or a file that is refused, `TooLarge` beyond a limit.
     """
@@ -63,7 +66,7 @@ async def receive(request: Request, upload: Upload) -> Wishes:
         await asyncio.to_thread(form.finish)
     finally:
         form.close()
-    return form.wishes()
+    return form.wishes(), form.digest()
 
 
 async def _batches(request: Request) -> Any:
@@ -125,6 +128,7 @@ class _Form:
         self._fields: dict[str, Any] = {}
         self._count = 0
         self._whole = False
+        self._hash = hashlib.sha256()
 
     def begin(self) -> None:
         """Begin a part."""
@@ -153,6 +157,7 @@ class _Form:
             if name != "files":
                 raise _wrong(f"files go into parts named files, not {name[:40]!r}")
             said = options[b"filename"].decode("utf-8", "replace")
+            self._hash.update(repr(("file", said)).encode("utf-8", "backslashreplace"))
             self._writer = self._open.enter_context(self._upload.file(said))
             return
         self._count += 1
@@ -164,6 +169,7 @@ class _Form:
         """Take a piece of the part."""
         if self._writer is not None:
             self._writer.write(data[start:end])
+            self._hash.update(data[start:end])
             return
         self._text += data[start:end]
         if len(self._text) > FIELD_BYTES:
@@ -201,7 +207,12 @@ class _Form:
                 [one | {"loc": ("body", *one["loc"])} for one in wrong.errors(include_url=False, include_input=False)]
             ) from wrong
 
+    def digest(self) -> str:
+        """Return the sha256 of what came: fields and files, in order."""
+        return self._hash.hexdigest()
+
     def _keep(self, name: str, text: str) -> None:
+        self._hash.update(repr(("field", name, text)).encode("utf-8", "backslashreplace"))
         if name in MANY:
             self._fields.setdefault(name, []).append(text)
         elif name in self._fields:

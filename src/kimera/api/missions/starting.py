@@ -8,11 +8,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from kimera.api.missions.models import MissionPage, MissionView, NewMission, Wishes
-from kimera.api.missions.parts import MISSION_ID, home_of, tenant_of
+from kimera.api.missions.parts import MISSION_ID, IdempotencyKey, home_of, tenant_of
 from kimera.api.missions.receiving import UPLOAD_BODY, receive
+from kimera.api.repeats import answer_once
 from kimera.api.security import requires
 from kimera.errors import ConfigurationError
 from kimera.missions import control
@@ -23,15 +24,6 @@ from kimera.missions.control.uploads import Upload, new_upload, remove_old_uploa
 
 __all__ = ["router"]
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=128,
-        pattern=r"^[\x21-\x7e]+$",
-        description="A name of your own for this request: sent again, it starts nothing and gives the first answer.",
-    ),
-]
 LOCATION = {
     "headers": {"Location": {"description": "Where the new mission is.", "schema": {"type": "string"}}},
 }
@@ -46,40 +38,37 @@ def router() -> APIRouter:
         operation_id="start_mission",
         summary="Start a mission over a folder of the server",
         status_code=201,
+        response_model=MissionView,
         responses={201: LOCATION},
         dependencies=[requires("write")],
     )
-    def start_mission(
-        request: Request, response: Response, asked: NewMission, idempotency_key: IdempotencyKey = None
-    ) -> MissionView:
+    def start_mission(request: Request, asked: NewMission, idempotency_key: IdempotencyKey = None) -> Response:
         """Store a mission; a worker takes it at once. Follow it under `/events`, read it under `/report`."""
-        home, tenant = home_of(request), tenant_of(request)
-        folder = allowed_folder(home, asked.folder, tenant)
-        return started(request, response, asked, folder, idempotency_key)
+
+        def work() -> Response:
+            folder = allowed_folder(home_of(request), asked.folder, tenant_of(request))
+            return _created(_start(request, asked, folder, idempotency_key))
+
+        return answer_once(request, work)
 
     @routes.post(
         "/upload",
         operation_id="start_mission_with_files",
         summary="Start a mission over uploaded files",
         status_code=201,
+        response_model=MissionView,
         responses={201: LOCATION},
         dependencies=[requires("write")],
         openapi_extra={"requestBody": UPLOAD_BODY},
     )
-    async def start_mission_with_files(
-        request: Request, response: Response, idempotency_key: IdempotencyKey = None
-    ) -> MissionView:
+    async def start_mission_with_files(request: Request, idempotency_key: IdempotencyKey = None) -> Response:
         """Send tables, documents or a zip of them with the question. They are kept with the mission and go after it."""
-        home, tenant = home_of(request), tenant_of(request)
-        upload = await asyncio.to_thread(_fresh_upload, home, tenant)
+        upload = await asyncio.to_thread(_fresh_upload, request)
         try:
-            asked = await receive(request, upload)
-            done = await asyncio.to_thread(started, request, response, asked, upload.place, idempotency_key)
-            await asyncio.to_thread(_settle, home, upload, done)
-        except BaseException:
-            await asyncio.to_thread(upload.discard)
-            raise
-        return done
+            asked, digest = await receive(request, upload)
+            return await asyncio.to_thread(_start_with, request, upload, asked, digest, idempotency_key)
+        finally:
+            await asyncio.to_thread(upload.settle)
 
     @routes.get("", operation_id="list_missions", summary="List missions", dependencies=[requires("read")])
     def list_missions(
@@ -100,8 +89,7 @@ def router() -> APIRouter:
     return routes
 
 
-def started(request: Request, response: Response, asked: Wishes, folder: Path, key: str | None) -> MissionView:
-    """Store the mission and return it, with its address in the answer's Location."""
+def _start(request: Request, asked: Wishes, folder: Path, key: str | None) -> MissionView:
     home, tenant = home_of(request), tenant_of(request)
     control.check_room(home, tenant, home.settings.missions_per_tenant)
     mission_id = control.submit(
@@ -114,22 +102,35 @@ def started(request: Request, response: Response, asked: Wishes, folder: Path, k
         request_key=key or secrets.token_hex(16),
         tenant=tenant,
     )
-    response.headers["location"] = f"/api/missions/{mission_id}"
     return MissionView.of(control.get(home, mission_id, tenant), control.brief(home, mission_id, tenant))
 
 
-def _fresh_upload(home: Home, tenant: str) -> Upload:
+def _created(mission: MissionView) -> Response:
+    return Response(
+        mission.model_dump_json(),
+        201,
+        {"location": f"/api/missions/{mission.mission_id}"},
+        media_type="application/json",
+    )
+
+
+def _fresh_upload(request: Request) -> Upload:
+    home, tenant = home_of(request), tenant_of(request)
     control.check_room(home, tenant, home.settings.missions_per_tenant)
     remove_old_uploads(home)
     return new_upload(home, tenant)
 
 
-def _settle(home: Home, upload: Upload, mission: MissionView) -> None:
-    """Keep the files for the mission made of them; a repeated request has its mission, and its files, already."""
-    if mission.folder == str(upload.place):
-        upload.keep(mission.mission_id)
-    else:
-        upload.discard()
+def _start_with(request: Request, upload: Upload, asked: Wishes, digest: str, key: str | None) -> Response:
+    """Start a mission over received files; a repeated request has its mission, and its files, already."""
+
+    def work() -> Response:
+        mission = _start(request, asked, upload.place, key)
+        if mission.folder == str(upload.place):
+            upload.keep(mission.mission_id)
+        return _created(mission)
+
+    return answer_once(request, work, digest=digest)
 
 
 def _options(home: Home, asked: Wishes) -> MissionOptions:

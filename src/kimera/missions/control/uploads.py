@@ -36,6 +36,7 @@ class Upload:
         self.place = place
         self.names: list[str] = []
         self._taken: set[str] = set()
+        self._kept = False
         self._most, self._largest = home.settings.upload_files, home.settings.max_file_bytes
 
     @contextmanager
@@ -71,10 +72,12 @@ class Upload:
         """Note the mission that was made of the files."""
         with disk_errors():
             self.place.with_name(f"{self.place.name}.mission").write_text(mission_id, encoding="ascii")
+        self._kept = True
 
-    def discard(self) -> None:
-        """Remove the files; for an upload that was refused or came to nothing."""
-        shutil.rmtree(self.place, ignore_errors=True)
+    def settle(self) -> None:
+        """Remove the files unless a mission was made of them: the upload was refused, or came a second time."""
+        if not self._kept:
+            shutil.rmtree(self.place, ignore_errors=True)
 
 
 class Writer:

@@ -1,1 +1,1 @@
-"""What is read back: one mission's story."""
+"""How what was recorded is read: by Prometheus, and back from the store."""

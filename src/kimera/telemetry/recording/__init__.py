@@ -1,1 +1,1 @@
-"""What the code calls: context, logs, spans, mission events."""
+"""What the code calls while it works: context, logs, spans, mission events, metrics."""

@@ -1,1 +1,1 @@
-"""Where records wait and rest: the ring, the writer, the store."""
+"""What is kept and for how long: the ring, the writer, the store, the roll-ups and their ladder."""
