@@ -57,7 +57,11 @@ def router() -> APIRouter:
         return _acted(request, lambda home, tenant: control.cancel(home, mission.mission_id, tenant))
 
     @routes.post(
-        "/resume", response_model=MissionView, operation_id="resume_mission", summary="Continue a mission", dependencies=[requires("write")]
+        "/resume",
+        response_model=MissionView,
+        operation_id="resume_mission",
+        summary="Continue a mission",
+        dependencies=[requires("write")],
     )
     def resume_mission(request: Request, mission: Mission, idempotency_key: IdempotencyKey = None) -> Response:
         """Note that an unfinished mission is wanted; a worker continues it from its last recorded step."""
