@@ -12,7 +12,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 
 import kimera
-from kimera.api import health, missions
+from kimera.api import health, missions, reference
 from kimera.api.gate import Gate
 from kimera.api.middleware import Entrance
 from kimera.api.missions.following import NothingMore
@@ -46,6 +46,7 @@ def create_app(home: Home, settings: Settings | None = None, *, worker: health.P
     app.state.gate, app.state.home = gate, home
     app.include_router(health.router())
     app.include_router(missions.router())
+    app.include_router(reference.router())
     app.add_exception_handler(HTTPException, _framework_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(NothingMore, _nothing_more)

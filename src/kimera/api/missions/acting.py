@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -83,11 +84,8 @@ def router() -> APIRouter:
     async def verify_mission(request: Request, mission: Mission, version: Number = None) -> VerificationView:
         """Compute every number and read every quotation again, on the files as they are now. Two run at once."""
         home, tenant = home_of(request), tenant_of(request)
-
-        async def work() -> Verification:
-            return await anyio.to_thread.run_sync(_verify, home, mission.mission_id, version, tenant, limiter=threads)
-
-        return _verified(await desk.call(work))
+        work = partial(_verify, home, mission.mission_id, version, tenant)
+        return _verified(await desk.call(anyio.to_thread.run_sync, work, limiter=threads))
 
     return routes
 
