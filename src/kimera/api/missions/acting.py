@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Body, Header, Request, Response
+from fastapi import APIRouter, Body, Request, Response
 
 from kimera.api.missions.models import MissionView, RetryAsked, VerificationView
-from kimera.api.missions.parts import IdempotencyKey, Mission, Number, home_of, tenant_of
+from kimera.api.missions.parts import IdempotencyKey, IfNoneMatch, Mission, Number, home_of, tenant_of
 from kimera.api.repeats import answer_once
 from kimera.api.security import requires
 from kimera.errors import MissionCancelled, OperationTimeout
@@ -42,7 +42,7 @@ def router() -> APIRouter:
         response_model=MissionView,
     )
     def get_mission(
-        request: Request, response: Response, mission: Mission, if_none_match: Annotated[str | None, Header()] = None
+        request: Request, response: Response, mission: Mission, if_none_match: IfNoneMatch = None
     ) -> MissionView | Response:
         """Show state, tracks, versions and cost. The ETag changes with every event."""
         tag = f'"{mission.mission_id}.{mission.seq}"'

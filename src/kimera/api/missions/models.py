@@ -147,7 +147,10 @@ class MissionView(View):
             if failed
             else None,
             cost=CostView(
-                usd=row.cost_usd, input_tokens=row.input_tokens, output_tokens=row.output_tokens, calls=row.calls
+                usd=Decimal(f"{row.cost_usd.normalize():f}"),
+                input_tokens=row.input_tokens,
+                output_tokens=row.output_tokens,
+                calls=row.calls,
             ),
             events=row.seq,
             created_at=_moment(row.created_at),

@@ -9,7 +9,7 @@ from fastapi import Depends, Header, Path, Query, Request
 from kimera.missions import control
 from kimera.missions.control import Home, MissionRow
 
-__all__ = ["MISSION_ID", "IdempotencyKey", "Mission", "Number", "home_of", "tenant_of"]
+__all__ = ["MISSION_ID", "IdempotencyKey", "IfNoneMatch", "Mission", "Number", "home_of", "tenant_of"]
 
 MISSION_ID = r"^m[0-9a-z]{9}[0-9a-f]{8}$"
 
@@ -26,6 +26,10 @@ IdempotencyKey = Annotated[
         pattern=r"^[\x21-\x7e]+$",
         description="A name of your own for this request: sent again, it does nothing and gives the first answer.",
     ),
+]
+
+IfNoneMatch = Annotated[
+    str | None, Header(max_length=1_024, description="ETag of an earlier answer: if it is still the same, 304.")
 ]
 
 

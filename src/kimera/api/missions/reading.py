@@ -14,7 +14,7 @@ from starlette.background import BackgroundTask
 import kimera
 from kimera.api.missions.acting import matches
 from kimera.api.missions.models import VersionPage, VersionView
-from kimera.api.missions.parts import Mission, Number, home_of, tenant_of
+from kimera.api.missions.parts import IfNoneMatch, Mission, Number, home_of, tenant_of
 from kimera.api.security import requires
 from kimera.errors import KimeraError, NotFoundError
 from kimera.missions import control
@@ -66,11 +66,8 @@ def router() -> APIRouter:
         responses={
             200: {
                 "description": "The report; `Accept` or `format` says in which form.",
-                "content": {
-                    "application/json": {"schema": MissionOutcomePackage.model_json_schema(mode="serialization")},
-                    "text/markdown": TEXT,
-                    "text/html": TEXT,
-                },
+                "model": MissionOutcomePackage,
+                "content": {"text/markdown": TEXT, "text/html": TEXT},
             },
             304: NOT_MODIFIED,
         },
@@ -80,8 +77,10 @@ def router() -> APIRouter:
         mission: Mission,
         version: Number = None,
         form: Annotated[Form | None, Query(alias="format", description="Wins over Accept.")] = None,
-        accept: Annotated[str, Header()] = "*/*",
-        if_none_match: Annotated[str | None, Header()] = None,
+        accept: Annotated[
+            str, Header(max_length=1_024, description="application/json, text/markdown or text/html.")
+        ] = "*/*",
+        if_none_match: IfNoneMatch = None,
     ) -> Response:
         """Read the report as JSON, Markdown or one self-contained page. A first version is there within seconds."""
         home, chosen = home_of(request), form or wanted_form(accept)
@@ -126,7 +125,7 @@ def router() -> APIRouter:
     def get_artifact(
         request: Request,
         sha256: Annotated[str, InPath(pattern="^[0-9a-f]{64}$", description="Hash of the artefact's bytes.")],
-        if_none_match: Annotated[str | None, Header()] = None,
+        if_none_match: IfNoneMatch = None,
     ) -> Response:
         """Fetch a report's JSON, what was read from the folder, or a drawing, if a report of your tenant has it."""
         home, tag = home_of(request), f'"{sha256}"'

@@ -70,8 +70,15 @@ def _parameter(one: Document) -> Document:
         "kind": _kind(schema),
         "required": one.get("required", False),
         "words": one.get("description", ""),
-        "default": schema.get("default"),
+        "default": _shown(schema.get("default")),
     }
+
+
+def _shown(default: Any) -> Any:
+    """Return a default as a person writes it; None and empty lists are no default worth showing."""
+    if isinstance(default, list):
+        return ", ".join(map(str, default)) or None
+    return default
 
 
 def _answers(operation: Document, schemas: Document) -> list[Document]:
@@ -96,7 +103,7 @@ def _fields(schema: Document, schemas: Document, prefix: str = "", depth: int = 
             "kind": _kind(one),
             "required": name in schema.get("required", ()),
             "words": one.get("description", ""),
-            "default": one.get("default"),
+            "default": _shown(one.get("default")),
         }
         rows.append(row)
         inner, mark = _inside(one, schemas)
@@ -126,7 +133,7 @@ def _kind(schema: Document) -> str:
     if "$ref" in schema:
         return str(schema["$ref"]).rsplit("/", 1)[-1].removesuffix("View")
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_kind(one) for one in schema["anyOf"]))
+        return " or ".join(dict.fromkeys(_kind(one) for one in schema["anyOf"] if one.get("type") != "null"))
     if "enum" in schema or "const" in schema:
         return " | ".join(map(str, schema.get("enum", [schema.get("const")])))
     if schema.get("type") == "array":
@@ -139,7 +146,7 @@ def _kind(schema: Document) -> str:
 def _limits(schema: Document) -> str:
     low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema.get("maximum")
     if low is not None or high is not None:
-        return f", {low if low is not None else '…'} to {high if high is not None else '…'}"
+        return f", {'…' if low is None else f'{low:g}'} to {'…' if high is None else f'{high:g}'}"
     if "maxLength" in schema:
         return f", at most {schema['maxLength']} characters"
     return ""
