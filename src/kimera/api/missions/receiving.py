@@ -17,38 +17,35 @@ from kimera.api.missions.models import Wishes
 from kimera.errors import TooLarge, UnsupportedMedia, ValidationError
 from kimera.missions.control.uploads import Upload, Writer
 
-__all__ = ["UPLOAD_BODY", "receive"]
+__all__ = ["receive", "upload_body"]
 
 BATCH = 256 << 10  # bytes handed to the thread that parses and writes at once
 FIELDS = 16
 FIELD_BYTES = 16 << 10
 MANY = frozenset({"tracks"})
 
-UPLOAD_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["question", "files"],
-                "properties": {
-                    "question": {"type": "string", "minLength": 1, "maxLength": 4000},
-                    "files": {
-                        "type": "array",
-                        "minItems": 1,
-                        "items": {"type": "string", "format": "binary"},
-                        "description": "Tables, documents, or a zip of them; send the part once per file.",
-                    },
-                    "deadline": {"type": "number", "description": "Seconds it may take."},
-                    "budget_usd": {"type": "number", "description": "Most money it may spend."},
-                    "tracks": {"type": "array", "items": {"enum": ["deep_research", "ds_star"]}},
-                    "session_id": {"type": "string"},
-                    "knowledge_space": {"type": "string"},
-                },
-            }
-        }
-    },
+FILES: dict[str, Any] = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"type": "string", "format": "binary"},
+    "description": "Tables, documents, or a zip of them; send the part once per file.",
 }
+
+
+def upload_body() -> dict[str, Any]:
+    """Return the description of the body: the fields of a mission without a folder, as form fields, and the files."""
+    schema = Wishes.model_json_schema()
+    fields = {name: _form_field(one) for name, one in schema["properties"].items()}
+    shape = schema | {"properties": fields | {"files": FILES}, "required": ["question", "files"]}
+    return {"required": True, "content": {"multipart/form-data": {"schema": shape}}}
+
+
+def _form_field(one: dict[str, Any]) -> dict[str, Any]:
+    """Return a field's schema without null, which a form cannot say: it leaves the field out."""
+    choices = [choice for choice in one.get("anyOf", []) if choice.get("type") != "null"]
+    rest = {name: value for name, value in one.items() if name not in {"anyOf", "default"} or value is not None}
+    rest.pop("anyOf", None)
+    return rest | (choices[0] if choices else {})
 
 
 async def receive(request: Request, upload: Upload) -> tuple[Wishes, str]:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from kimera.api.missions.models import MissionPage, MissionView, NewMission, Wishes
 from kimera.api.missions.parts import MISSION_ID, IdempotencyKey, home_of, tenant_of
-from kimera.api.missions.receiving import UPLOAD_BODY, receive
+from kimera.api.missions.receiving import receive, upload_body
 from kimera.api.repeats import answer_once
 from kimera.api.security import requires
 from kimera.errors import ConfigurationError
@@ -59,7 +59,7 @@ def router() -> APIRouter:
         response_model=MissionView,
         responses={201: LOCATION},
         dependencies=[requires("write")],
-        openapi_extra={"requestBody": UPLOAD_BODY},
+        openapi_extra={"requestBody": upload_body()},
     )
     async def start_mission_with_files(request: Request, idempotency_key: IdempotencyKey = None) -> Response:
         """Send tables, documents or a zip of them with the question. They are kept with the mission and go after it."""
