@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kimera.errors import ConfigurationError
 
-__all__ = ["Settings", "load_settings", "variable"]
+__all__ = ["GrafanaSettings", "Settings", "load_grafana", "load_settings", "variable"]
 
 
 class Settings(BaseSettings):
@@ -103,6 +103,20 @@ class Settings(BaseSettings):
     def home_path(self) -> Path:
         """Return the home folder as an absolute path; it may not exist yet."""
         return self.home.expanduser().absolute()
+
+
+class GrafanaSettings(BaseSettings):
+    """Where boards are pushed; read by `kimera telemetry dashboards push` and by nothing else."""
+
+    model_config = SettingsConfigDict(env_prefix="GRAFANA_", extra="ignore", frozen=True)
+
+    url: str | None = Field(default=None, description="Address of a Grafana, for `kimera telemetry dashboards push`.")
+    api_key: SecretStr | None = Field(default=None, description="Service account token that may write dashboards.")
+
+
+def load_grafana() -> GrafanaSettings:
+    """Read the two variables now; nothing keeps them."""
+    return GrafanaSettings()
 
 
 @cache

@@ -30,9 +30,9 @@ def generate() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["api.md", "settings.md", "errors.md", "cli.md"])
+@pytest.mark.parametrize("name", ["api.md", "settings.md", "errors.md", "cli.md", "telemetry/metrics.md"])
 def test_a_generated_page_is_what_the_code_gives(generate: ModuleType, name: str) -> None:
-    """Promise: settings, errors and commands in the docs are those of the code, word for word."""
+    """Promise: settings, errors, commands and metrics in the docs are those of the code, word for word."""
     assert generate.PAGES[name]() == (DOCS / name).read_text(), STALE.format(name)
 
 
@@ -92,6 +92,6 @@ def test_pages_name_only_variables_that_exist() -> None:
         for name in re.findall(r"\bKIMERA_[A-Z][A-Z_]*[A-Z]\b", page.read_text())
         if name not in known
         and not name.startswith("KIMERA_TEST_")
-        and name not in {"KIMERA_ERROR", "KIMERA_REQUIRE_SERVICES"}
+        and name not in {"KIMERA_ERROR", "KIMERA_REQUIRE_SERVICES", "KIMERA_REQUIRE_PROMETHEUS"}
     }
     assert set() == unknown

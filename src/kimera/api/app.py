@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 import kimera
 from kimera.api import health, missions, reference
@@ -58,14 +59,17 @@ def create_app(home: Home, settings: Settings | None = None, *, worker: health.P
 def survey(app: FastAPI, gate: Gate) -> None:
     """Learn each route's template and whether it is public; raises `ConfigurationError` for one that says nothing."""
     open_paths: set[str] = set()
+    addresses = []
     for route in iter_route_contexts(app.routes):
-        path, dependant = route.path or "/", getattr(route, "dependant", None)
+        path, dependant = route.path_format or "/", getattr(route, "dependant", None)
         scope = scope_of(dependant) if dependant is not None else None
         if scope is None:
             raise ConfigurationError(f"The route {path} does not say which scope it needs.", "routes")
         if scope == "public":
             open_paths.add(path)
         gate.templates[route.endpoint] = path
+        addresses.append((compile_path(route.path or "/")[0], route.methods or set()))
+    app.state.addresses = addresses
     gate.public = frozenset(open_paths)
 
 
@@ -84,7 +88,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def _framework_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _answer(request, for_framework(error.status_code, error.detail, error.headers))
+    headers = error.headers
+    if error.status_code == 405:
+        headers = {"allow": ", ".join(sorted(_methods(request)))}
+    return _answer(request, for_framework(error.status_code, error.detail, headers))
+
+
+def _methods(request: Request) -> set[str]:
+    """Return what may be asked of this address; the framework names the methods of the first route only."""
+    path = request.url.path
+    return set().union(*(methods for pattern, methods in request.app.state.addresses if pattern.match(path)))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kimera.cli.output import EXIT_FAILED, EXIT_OK, json_option, print_json
+from kimera.cli.output import EXIT_FAILED, EXIT_OK, json_option, print_json, wants_lines
 from kimera.errors import NotFoundError, ValidationError
 from kimera.settings import load_settings
 
@@ -195,7 +195,9 @@ def resume_command(mission: str, out: Path | None, no_wait: bool, as_json: bool)
 
     if out is not None:
         check_target(out)
-    with control.open_home(load_settings()) as home:
+    settings = load_settings()
+    lines = wants_lines(settings, as_json=as_json)
+    with control.open_home(settings) as home, control.recording(home, "resume", lines=lines):
         row = control.resume(home, find(home, mission))
         return drive(home, row.mission_id, out=out, wait=not no_wait, as_json=as_json)
 
@@ -213,7 +215,9 @@ def retry_command(mission: str, track: Any, out: Path | None, no_wait: bool, as_
 
     if out is not None:
         check_target(out)
-    with control.open_home(load_settings()) as home:
+    settings = load_settings()
+    lines = wants_lines(settings, as_json=as_json)
+    with control.open_home(settings) as home, control.recording(home, "retry", lines=lines):
         mission_id = find(home, mission)
         control.retry(home, mission_id, track)
         return drive(home, mission_id, out=out, wait=not no_wait, as_json=as_json)

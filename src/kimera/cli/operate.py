@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import sys
 from importlib import metadata, util
 from typing import Any
 
@@ -29,15 +30,23 @@ def worker_command(until_idle: bool, as_json: bool) -> int:
     KIMERA_WORKERS says how many missions at once. With KIMERA_DATABASE_URL=postgresql://... any number of workers
     share one queue; each needs its own KIMERA_WORKER.
     """
+    from kimera import telemetry
     from kimera.missions import control
+
+    log = telemetry.get_logger("worker")
 
     def say(text: str) -> None:
         if as_json:
             print_json({"type": "notice", "text": text})
-        else:
+        elif sys.stderr.isatty():
             click.echo(text, err=True)
+        log.info("worker.notice", text=text)
 
-    with control.open_home(load_settings()) as home, polite_stop(say) as stop:
+    with (
+        control.open_home(load_settings()) as home,
+        control.recording(home, "worker"),
+        polite_stop(say) as stop,
+    ):
 
         def idle() -> bool:
             return until_idle and all(row.ended for row in control.missions(home, limit=10_000))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +17,9 @@ from kimera.errors import (
     StorageError,
     ValidationError,
 )
+
+if TYPE_CHECKING:
+    from kimera.settings import Settings
 
 __all__ = [
     "EXIT_BUSY",
@@ -30,6 +34,7 @@ __all__ = [
     "print_json",
     "show_error",
     "wants_json",
+    "wants_lines",
 ]
 
 EXIT_OK = 0  # done; verify: everything holds
@@ -57,6 +62,14 @@ def wants_json() -> bool:
     """Return whether the running command was called with ``--json``."""
     context = click.get_current_context(silent=True)
     return bool(context and context.params.get("as_json"))
+
+
+def wants_lines(settings: Settings, *, as_json: bool) -> bool:
+    """Return whether a command with a progress display also prints log lines on stderr.
+
+    They would ruin the display, so only when the level was set on purpose, or when nobody is looking.
+    """
+    return "log_level" in settings.model_fields_set or (as_json and not sys.stderr.isatty())
 
 
 def print_json(value: Any) -> None:

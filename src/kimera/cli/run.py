@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kimera.cli.interrupt import polite_stop
-from kimera.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, json_option, print_json
+from kimera.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, json_option, print_json, wants_lines
 from kimera.errors import ValidationError
 from kimera.settings import load_settings
 
@@ -66,7 +66,8 @@ def run_command(
     options = _options(deadline, budget, model or settings.model, tracks)
     if out is not None:
         check_target(out)
-    with control.open_home(settings) as home:
+    lines = wants_lines(settings, as_json=as_json)
+    with control.open_home(settings) as home, control.recording(home, "run", lines=lines):
         mission_id = control.submit(home, question, folder, options)
         if detach:
             print_json({"mission_id": mission_id}) if as_json else click.echo(mission_id)

@@ -44,25 +44,6 @@ __all__ = [
 Event = tuple[str, ...]
 Events = tuple[Event, ...]
 
-RANKS = (
-    "potential",
-    "similarity",
-    "evidence",
-    "confidence",
-    "snr",
-    "fragmentation",
-    "frequency",
-    "itfdf_similarity",
-    "confluence",
-    "entropy",
-    "normalized_entropy",
-    "global_normalized_entropy",
-    "tfidf_score",
-    "bayesian_posterior",
-    "predictive_information",
-    "utility",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class MemoryTuning(Record):

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from kimera import telemetry
 from kimera.errors import SandboxError, ValidationError
 from kimera.sandbox._warm import WarmWorker, WorkerLost
 from kimera.sandbox.contracts import Job, JobResult, Level, Limits
@@ -110,7 +111,12 @@ class Session:
             if self._should_stop():
                 return self._ended("killed", "stop")
         try:
-            return self._ask(request)
+            with telemetry.span("sandbox.run", trusted=trusted) as span:
+                answer = self._ask(request)
+                span.set(level=answer.level, status=answer.status, cpu_seconds=answer.cpu_seconds)
+                if answer.status != "ok":
+                    span.fail("SandboxError", f"SANDBOX_{(answer.limit_hit or answer.status).upper()}", "sandbox")
+                return answer
         finally:
             self._lock.release()
 

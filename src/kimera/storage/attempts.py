@@ -124,13 +124,18 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an attempt ended: plain facts, so that it can be recorded and replayed."""
+    """Why an attempt ended: plain facts, so that it can be recorded and replayed.
+
+    ``module`` is the room whose code raised, ``frames`` the places on the way there, for the log.
+    """
 
     error_type: str
     error_code: str
     text: str
     tries: int = 1
     status: str = "failed"
+    module: str = ""
+    frames: tuple[str, ...] = ()
 
 
 def new_attempt(mission_id: str, track: str, attempt: int, round_: int) -> dict[str, Any]:
@@ -253,6 +258,7 @@ class Attempts:
             "status": failure.status,
             "error_type": failure.error_type,
             "error_code": failure.error_code,
+            "module": failure.module,
             "text": failure.text[:280],
             "attempts": failure.tries,
             "last_step": last_step,

@@ -7,6 +7,7 @@ inside must be repeatable: our writes are, by derived keys.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
+from kimera import telemetry
 from kimera.clock import Clock, SystemClock
 from kimera.errors import NewerSchema, StorageError, StorageFull
 from kimera.resilience import Retry
@@ -26,6 +28,8 @@ T = TypeVar("T")
 ATTEMPTS = 9
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 4.0
+SLOW_SECONDS = 0.1
+"""A faster write that went well leaves no span: there are hundreds of them per mission and they say nothing."""
 
 SELECT_REVISION = sa.select(revision_table.c.version_num)
 NOW_SQLITE = sa.text("SELECT (julianday('now') - 2440587.5) * 86400.0")  # unixepoch('subsec') needs SQLite 3.42
@@ -58,7 +62,16 @@ class Database:
 
     def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run ``work`` in one transaction, again after a transient failure; raises `StorageError`."""
-        return self._repeat(lambda: self._in_transaction(work))
+        begun = time.monotonic()
+        try:
+            done = self._repeat(lambda: self._in_transaction(work))
+        except StorageError as failure:
+            telemetry.span_over("store.write", time.monotonic() - begun, error=failure, operation=_operation(work))
+            raise
+        taken = time.monotonic() - begun
+        if taken > SLOW_SECONDS:
+            telemetry.span_over("store.write", taken, operation=_operation(work))
+        return done
 
     def read(self, work: Callable[[sa.Connection], T]) -> T:
         """Run ``work`` on a connection without keeping a write lock; raises `StorageError`."""
@@ -190,6 +203,11 @@ def storage_failure(failure: DBAPIError) -> StorageError:
         f"The database did not answer ({type(failure.orig).__name__}); check that it runs, then resume the mission.",
         recoverable=_transient(failure),
     )
+
+
+def _operation(work: Callable[..., Any]) -> str:
+    """Return the method whose transaction this is, as in ``Missions.append``."""
+    return str(getattr(work, "__qualname__", type(work).__qualname__)).partition(".<locals>")[0]
 
 
 def _call(attempt: Callable[[], T]) -> T:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from kimera import telemetry
 from kimera.errors import ConflictError, NotFoundError
 from kimera.storage.database import Database
 from kimera.storage.fold import ALLOWED, TERMINAL, MissionRow, fold_one
@@ -77,6 +79,21 @@ UPDATE_ROW = missions.update().where(
 
 Also = Callable[[sa.Connection], None]
 
+log = telemetry.get_logger("missions")
+LEVELS = {
+    "mission.created": log.info,
+    "mission.state": log.info,
+    "track.started": log.info,
+    "track.retry": log.warning,
+    "track.finished": log.info,
+    "track.failed": log.info,  # the failure itself is logged, with its place, where it was handled
+    "report.version": log.info,
+    "budget.action": log.warning,
+    "degraded": log.warning,
+    "human.decision": log.info,
+    "mission.finished": log.info,
+}
+
 
 @dataclass(frozen=True)
 class Brief:
@@ -90,6 +107,8 @@ class Brief:
     playbook: str
     request_key: str | None = None
     tenant: str = "local"
+    request_id: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +132,8 @@ class Missions:
     def create(self, brief: Brief, created: Entry, then: Sequence[Entry] = (), also: Also | None = None) -> str:
         """Store a new mission and return its id, or the id of the mission already stored for the same key or id."""
 
+        entries = [created, *then]
+
         def work(connection: sa.Connection) -> str:
             known = connection.execute(SELECT_BRIEF, {"id": brief.mission_id}).first()
             if known is None and brief.request_key is not None:
@@ -121,7 +142,7 @@ class Missions:
             if known is not None:
                 return str(known.mission_id)
             connection.execute(INSERT_BRIEF, asdict(brief))
-            rows, row = self._folded(None, brief.mission_id, [created, *then])
+            rows, row = self._folded(None, brief.mission_id, entries)
             connection.execute(INSERT_MISSION, _as_values(row))
             connection.execute(INSERT_EVENT, rows)
             if also is not None:
@@ -133,6 +154,8 @@ class Missions:
         except sa.exc.IntegrityError:
             # another process stored the same key between our look and our insert: take its mission
             mission_id = self.database.write(work)
+        if mission_id == brief.mission_id:
+            _echo(mission_id, entries)
         self.on_append(mission_id)
         return mission_id
 
@@ -152,17 +175,17 @@ class Missions:
         """
         expected = None if expect is None else frozenset(expect)
 
-        def work(connection: sa.Connection) -> bool:
+        def work(connection: sa.Connection) -> list[Entry]:
             row = _row(connection.execute(LOCK_ROW if not self.database.embedded else SELECT_ROW, {"id": mission_id}))
             if row is None:
                 raise _unknown(mission_id)
             if expected is not None and row.state not in expected:
-                return False
+                return []
             keys = [entry.key for entry in entries]
             seen = {key for (key,) in connection.execute(SELECT_SEEN, {"id": mission_id, "keys": keys})}
             fresh = [entry for entry in entries if entry.key not in seen]
             if not fresh or (only_if is not None and not only_if(connection)):
-                return False
+                return []
             rows, after = self._folded(row, mission_id, fresh)
             old = {"old_id": mission_id, "old_state": row.state, "old_seq": row.seq}
             changed = connection.execute(UPDATE_ROW.values(_changes(row, after)), old)
@@ -171,12 +194,14 @@ class Missions:
             connection.execute(INSERT_EVENT, rows)
             if also is not None:
                 also(connection)
-            return True
+            return fresh
 
-        done = self.database.write(work)
+        with _transition(entries):
+            done = self.database.write(work)
         if done:
+            _echo(mission_id, done)
             self.on_append(mission_id)
-        return done
+        return bool(done)
 
     def get(self, mission_id: str, tenant: str | None = None) -> MissionRow:
         """Return one row; raises `NotFoundError`, also when a tenant is given and the mission is another's."""
@@ -259,6 +284,7 @@ class Missions:
                 type=entry.type,
                 track=entry.track,
                 attempt=entry.attempt,
+                request_id=telemetry.current().request_id[:64],
                 payload=parse(entry.type, entry.payload),
             )
             if row is not None and event.type == "mission.state":
@@ -268,6 +294,26 @@ class Missions:
             rows.append(values)
         assert row is not None
         return rows, row
+
+
+def _transition(entries: Sequence[Entry]) -> AbstractContextManager[object]:
+    """Return the span of a change of state; nothing for what changes none."""
+    news = [str(entry.payload.get("new")) for entry in entries if entry.type == "mission.state"]
+    if not news:
+        return nullcontext()
+    name = "mission.close" if news[-1] in TERMINAL else "mission.transition"
+    return telemetry.span(name, state=news[-1])
+
+
+def _echo(mission_id: str, entries: Iterable[Entry]) -> None:
+    """Log what was recorded: each event once, at the level that its type has."""
+    for entry in entries:
+        level = LEVELS.get(entry.type, log.debug)
+        level(entry.type, mission_id=mission_id, track=entry.track, attempt=entry.attempt, **_said(entry))
+
+
+def _said(entry: Entry) -> dict[str, Any]:
+    return {name: value for name, value in entry.payload.items() if name not in {"mission_id", "track", "attempt"}}
 
 
 def _check_transition(row: MissionRow, new: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kimera.telemetry.recording.context import Context, accept_request_id, bind, carry, current, headers
 from kimera.telemetry.recording.events import CATALOGUE, MissionEvent, coerce, parse
-from kimera.telemetry.recording.logs import Logger, get_logger, room_of
+from kimera.telemetry.recording.logs import Logger, code_of, frames_of, get_logger, room_of
 from kimera.telemetry.recording.metrics import (
     Reading,
     detailed,
@@ -19,7 +19,7 @@ from kimera.telemetry.recording.metrics import (
 from kimera.telemetry.recording.recorder import active
 from kimera.telemetry.recording.resilience import on_resilience_event, watch
 from kimera.telemetry.recording.setup import configure, dropped, flush, redact, shutdown
-from kimera.telemetry.recording.spans import Span, span, span_over
+from kimera.telemetry.recording.spans import Span, span, span_over, spanned
 from kimera.telemetry.retention.store import LogRecord, MemoryStore, SpanRecord, TelemetryStore
 
 if TYPE_CHECKING:
@@ -40,12 +40,14 @@ __all__ = [
     "active",
     "bind",
     "carry",
+    "code_of",
     "coerce",
     "configure",
     "current",
     "detailed",
     "dropped",
     "flush",
+    "frames_of",
     "get_logger",
     "headers",
     "metric",
@@ -59,6 +61,7 @@ __all__ = [
     "shutdown",
     "span",
     "span_over",
+    "spanned",
     "switch_metrics",
     "watch",
 ]

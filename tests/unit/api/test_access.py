@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from fastapi import APIRouter
 from fastapi.routing import iter_route_contexts
@@ -15,6 +17,7 @@ from kimera.missions import control
 from kimera.storage.keys import Keys
 
 REMOTE = {"host": "0.0.0.0"}
+SAMPLES = {"mission_id": "m1m7wc8y7nf4ccff2d", "sha256": "0" * 64}
 
 
 async def test_every_route_denies_by_default(home: control.Home, keys: Keys, caller: Caller) -> None:
@@ -29,7 +32,7 @@ async def test_every_route_denies_by_default(home: control.Home, keys: Keys, cal
     wrong = weak[:-4] + ("AAAA" if not weak.endswith("AAAA") else "BBBB")
     walked = 0
     for route in iter_route_contexts(app.routes):
-        path = (route.path or "").format_map({"name": "x"}) if "{name}" in (route.path or "") else route.path or ""
+        path = re.sub(r"\{(\w+)\}", lambda found: SAMPLES.get(found[1], "x"), route.path_format or "")
         if path in app.state.gate.public:
             continue
         for method in route.methods or ():

@@ -21,6 +21,7 @@ def store() -> telemetry.MemoryStore:
 @pytest.fixture
 def recording(store: telemetry.MemoryStore, tmp_path: Path) -> Iterator[telemetry.MemoryStore]:
     """Record into ``store`` for the length of a test, spans too, nothing printed."""
+    telemetry.shutdown()  # what other tests left waiting is not ours
     telemetry.configure(Settings(home=tmp_path), store=store, process="test", lines=False)
     yield store
     telemetry.shutdown()

@@ -29,7 +29,7 @@ WAITING = 8
 
 def router() -> APIRouter:
     """Return the routes of one mission."""
-    routes = APIRouter(prefix="/missions/{mission_id}", tags=["missions"])
+    routes = APIRouter(prefix="/missions/{mission_id:mission}", tags=["missions"])
     desk = Bulkhead(VERIFYING, queue=WAITING, max_wait=30.0, name="verify")
     threads = anyio.CapacityLimiter(VERIFYING)
 
@@ -122,7 +122,7 @@ def _verify(home: Home, mission_id: str, version: int | None, tenant: str) -> Ve
         return verify(outcome, blobs=home.blobs, folder=Path(outcome.folder), from_home=True, should_stop=over.is_set)
     except MissionCancelled as stopped:
         raise OperationTimeout(
-            f"Checking the report takes longer than {seconds:g} s; run `kimera verify {mission_id}` on the server, "
+            f"Checking the report takes longer than {seconds:g} s; run `kimera verify {mission_id:mission}` on the server, "
             "or raise KIMERA_VERIFY_SECONDS.",
             "verify",
             seconds,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -10,9 +11,10 @@ from typing import Annotated, cast
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from kimera.api.missions.models import EventView, Ticket
+from kimera.api.missions.models import EndView, EventView, Ticket
 from kimera.api.missions.parts import Mission, home_of
 from kimera.api.security import Principal, requires
+from kimera.missions import control
 from kimera.missions.control import MissionEvent
 from kimera.missions.control.watching import Watch
 from kimera.storage.tickets import Holder, Tickets
@@ -65,7 +67,7 @@ async def _position(
 
 def router() -> APIRouter:
     """Return the routes of event streams."""
-    routes = APIRouter(prefix="/missions/{mission_id}/events", tags=["events"])
+    routes = APIRouter(prefix="/missions/{mission_id:mission}/events", tags=["events"])
 
     @routes.get(
         "",
@@ -77,7 +79,7 @@ def router() -> APIRouter:
     )
     async def follow_mission(
         request: Request, mission: Mission, seen: Annotated[int, Depends(_position)]
-    ) -> AsyncIterable[EventView]:
+    ) -> AsyncIterable[EventView | EndView]:
         """Stream events as they happen; the id of each is its number. Ends with an event `end` after the last one.
 
         Send `Last-Event-ID` (browsers do) or `?after=` to go on after a break: nothing is lost or sent twice. A comment
@@ -87,7 +89,9 @@ def router() -> APIRouter:
         async with aclosing(watch_of(request).follow(mission.mission_id, seen)) as news:
             async for _, frame in news:
                 yield _sent(frame)
-        yield _sent(ServerSentEvent(event="end", raw_data="{}"))
+        row = await asyncio.to_thread(control.get, home_of(request), mission.mission_id)
+        end = EndView(state=row.state, version=row.version)  # type: ignore[arg-type]
+        yield _sent(ServerSentEvent(event="end", data=end))
 
     @routes.post(
         "/ticket",

@@ -13,6 +13,7 @@ from kimera.missions.control import Brief, MissionEvent, MissionRow, Version
 from kimera.missions.verify import ClaimCheck, ComputationCheck, SourceCheck
 
 __all__ = [
+    "EndView",
     "EventView",
     "MissionPage",
     "MissionView",
@@ -230,6 +231,13 @@ class EventView(View):
             attempt=event.attempt,
             payload=event.payload,
         )
+
+
+class EndView(View):
+    """The last thing a stream says, in an event named `end`: where the mission ended up."""
+
+    state: MissionState | None = None
+    version: int | None = Field(default=None, description="Newest version of its report.")
 
 
 class Ticket(View):

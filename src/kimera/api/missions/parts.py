@@ -6,12 +6,30 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request
 
+from starlette.convertors import Convertor, register_url_convertor
+
 from kimera.missions import control
 from kimera.missions.control import Home, MissionRow
 
 __all__ = ["MISSION_ID", "IdempotencyKey", "IfNoneMatch", "Mission", "Number", "home_of", "tenant_of"]
 
-MISSION_ID = r"^m[0-9a-z]{9}[0-9a-f]{8}$"
+FORM = "m[0-9a-z]{9}[0-9a-f]{8}"
+MISSION_ID = f"^{FORM}$"
+
+
+class _MissionConvertor(Convertor[str]):
+    """Lets a route take only what has a mission's form, so that `/missions/upload` is no mission."""
+
+    regex = FORM
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("mission", _MissionConvertor())
 
 MissionId = Annotated[
     str, Path(pattern=MISSION_ID, description="Id of a mission of your tenant.", examples=["m1m7wc8y7nf4ccff2d"])

@@ -52,14 +52,14 @@ def router() -> APIRouter:
     routes = APIRouter(tags=["reports"], dependencies=[requires("read")])
     shelf: Cache[str, bytes] = Cache(KEPT, None)
 
-    @routes.get("/missions/{mission_id}/versions", operation_id="list_versions", summary="List a report's versions")
+    @routes.get("/missions/{mission_id:mission}/versions", operation_id="list_versions", summary="List a report's versions")
     def list_versions(request: Request, mission: Mission) -> VersionPage:
         """List every version of the report, oldest first. Versions never change."""
         stored = control.versions(home_of(request), mission.mission_id, tenant_of(request))
         return VersionPage(items=tuple(VersionView.of(one) for one in stored))
 
     @routes.get(
-        "/missions/{mission_id}/report",
+        "/missions/{mission_id:mission}/report",
         operation_id="get_report",
         summary="Read a report",
         response_class=Response,
@@ -94,11 +94,11 @@ def router() -> APIRouter:
         return Response(_rendered(home, stored, chosen, shelf), headers=headers, media_type=MEDIA[chosen])
 
     @routes.get(
-        "/missions/{mission_id}/export",
+        "/missions/{mission_id:mission}/export",
         operation_id="export_report",
         summary="Download a report",
         response_class=Response,
-        responses={200: FILE | {"content": {"application/zip": BINARY, "application/json": {}, "text/markdown": TEXT}}},
+        responses={200: FILE | {"content": {"application/zip": BINARY, "application/json": {}, "text/markdown": TEXT, "text/html": TEXT}}},
     )
     def export_report(
         request: Request,

@@ -41,10 +41,11 @@ def upload_body() -> dict[str, Any]:
 
 
 def _form_field(one: dict[str, Any]) -> dict[str, Any]:
-    """Return a field's schema without null, which a form cannot say: it leaves the field out."""
+    """Return a field's schema without null and empty lists, which a form cannot say: it leaves the field out."""
     choices = [choice for choice in one.get("anyOf", []) if choice.get("type") != "null"]
     rest = {name: value for name, value in one.items() if name not in {"anyOf", "default"} or value is not None}
-    rest.pop("anyOf", None)
+    for unsaid in ("anyOf", "minItems"):
+        rest.pop(unsaid, None)
     return rest | (choices[0] if choices else {})
 
 

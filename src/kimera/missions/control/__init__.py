@@ -36,6 +36,7 @@ from kimera.missions.control.commands import (
     work,
     working,
 )
+from kimera.missions.control.recording import recording
 
 __all__ = [
     "Artifact",
@@ -63,6 +64,7 @@ __all__ = [
     "missions",
     "open_home",
     "outcome",
+    "recording",
     "register_playbook",
     "resume",
     "retry",

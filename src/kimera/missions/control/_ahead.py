@@ -11,10 +11,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
+from kimera import telemetry
 from kimera.clock import Clock
 from kimera.knowledge.contracts import Library
+from kimera.missions.control._envelope import at_work, read_envelope
 from kimera.missions.control.home import Home
-from kimera.missions.control.playbook import IngestRequest, find_playbook
+from kimera.missions.control.playbook import IngestRequest, Playbook, find_playbook
 from kimera.storage.missions import Entry
 from kimera.telemetry import coerce
 
@@ -42,8 +44,9 @@ class Ahead:
         playbook = find_playbook(brief.playbook)
         pool = ThreadPoolExecutor(2, thread_name_prefix="kimera-ahead")
         # what goes wrong in warming goes wrong again where it is used, and is reported there
-        self._warm: Future[object] = pool.submit(playbook.warm or _nothing)
-        self._library: Future[Library] = pool.submit(playbook.ingest, request)
+        self._warm: Future[object] = pool.submit(telemetry.carry(playbook.warm or _nothing))
+        with at_work(read_envelope(home, mission_id)):
+            self._library: Future[Library] = pool.submit(telemetry.carry(_read), playbook, request)
         pool.shutdown(wait=False)
 
     def take(self, should_stop: Callable[[], bool]) -> Library:
@@ -64,6 +67,11 @@ class Ahead:
 
 def _nothing() -> None:
     return None
+
+
+def _read(playbook: Playbook, request: IngestRequest) -> Library:
+    with telemetry.span("agent.step", phase="read_ahead"):
+        return playbook.ingest(request)
 
 
 def progress_events(home: Home, mission_id: str, salt: str) -> Callable[[str, int, int], None]:

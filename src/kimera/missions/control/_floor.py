@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from kimera import telemetry
 from kimera.errors import ConflictError, KimeraError
 from kimera.knowledge.contracts import Library
 from kimera.missions.control._ahead import Ahead
+from kimera.missions.control._envelope import Envelope, at_work, read_envelope
 from kimera.missions.control.home import Home
 
-__all__ = ["Floor", "Interrupted", "floor", "take_floor"]
+__all__ = ["Floor", "Interrupted", "floor", "take_floor", "underway"]
 
 T = TypeVar("T")
+
+log = telemetry.get_logger("missions")
 
 FLAG_SECONDS = 0.2  # how old the answer of "was it cancelled?" may be
 DESK_THREADS = 4
@@ -28,6 +32,7 @@ class Interrupted(KimeraError):
     """The process stops; the step is given up in order and will be repeated."""
 
     default_code = "INTERRUPTED"
+    orderly = True  # a span that it leaves has not failed
 
 
 @dataclass
@@ -55,6 +60,7 @@ class Floor:
         self._flags: dict[tuple[str, int], tuple[float, bool]] = {}
         self._sleepers: dict[str, tuple[asyncio.AbstractEventLoop, asyncio.Event]] = {}
         self._libraries: dict[str, Library] = {}
+        self._envelopes: dict[str, Envelope] = {}
         self.home.missions.on_append = self.nudge
 
     def leaving(self) -> bool:
@@ -78,9 +84,12 @@ class Floor:
 
     def pause(self, mission_id: str, fault: KimeraError | None = None) -> None:
         """Note that the mission was left unfinished by this process, and why."""
-        self.paused.add(mission_id)
+        first = fault is not None and mission_id not in self.faults
         if fault is not None:
-            self.faults[mission_id] = fault
+            self.faults[mission_id] = fault  # before the pause is seen: whoever sees it asks for the fault at once
+        self.paused.add(mission_id)
+        if first:
+            log.error("mission.left", mission_id=mission_id, error=fault)
         with self.changed:
             self.changed.notify_all()
 
@@ -128,11 +137,21 @@ class Floor:
 
     async def at_bench(self, work: Callable[..., T], *args: Any) -> T:
         """Run a phase in a bounded thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.bench, work, *args)
+        return await asyncio.get_running_loop().run_in_executor(self.bench, telemetry.carry(work), *args)
 
     async def at_desk(self, work: Callable[..., T], *args: Any) -> T:
         """Run a short database errand in a bounded thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.desk, work, *args)
+        return await asyncio.get_running_loop().run_in_executor(self.desk, telemetry.carry(work), *args)
+
+    async def envelope(self, mission_id: str) -> Envelope:
+        """Return who a mission's work is for, read once."""
+        known = self._envelopes.get(mission_id)
+        if known is None:
+            # the desk may be closed already: the step that follows will say so, the workflow itself must not fail
+            with contextlib.suppress(RuntimeError):
+                known = await self.at_desk(read_envelope, self.home, mission_id)
+                self._envelopes[mission_id] = known
+        return known or Envelope(mission_id)
 
     def library(self, blob: str) -> Library:
         """Return the library of this name, read once; a few are kept."""
@@ -167,3 +186,11 @@ def floor() -> Floor:
     if _floor is None:
         raise ConflictError("No worker runs in this process.")
     return _floor
+
+
+@contextlib.asynccontextmanager
+async def underway(mission_id: str, track: str | None = None, attempt: int | None = None) -> AsyncIterator[None]:
+    """Bind who a workflow's work is for; an attempt of a track is one span in each process that works on it."""
+    envelope = await floor().envelope(mission_id)
+    with at_work(envelope, track, attempt), telemetry.span("agent.run") if track else contextlib.nullcontext():
+        yield

@@ -28,6 +28,7 @@ from kimera.missions.control._steps import (
     crash_limit,
     crash_loop,
     ended,
+    log_failure,
     look,
     partial_package,
     phase_names,
@@ -287,5 +288,7 @@ def _nothing(floor: Floor, case: Case, current: Iterable[Attempt]) -> Recorded:
         words,
     )
     entries = ended(case.row.round, case.row.state, "FAILED", failure)
-    floor.home.missions.append(case.row.mission_id, entries, expect=("RUNNING", "FUSION"))
+    recorded = floor.home.missions.append(case.row.mission_id, entries, expect=("RUNNING", "FUSION"))
+    if recorded and first is None:
+        log_failure("mission.failed", failure, mission_id=case.row.mission_id, step="fuse")
     return {"status": "over"}

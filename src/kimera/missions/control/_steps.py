@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter
 
+from kimera import telemetry
 from kimera.missions.contracts import Handoff, MissionOptions, Package, TrackName
 from kimera.missions.control._ahead import progress_events
 from kimera.missions.control._floor import Floor, Interrupted
@@ -33,6 +34,7 @@ __all__ = [
     "close_track",
     "fail_track",
     "ingest",
+    "log_failure",
     "look",
     "run_phase",
     "step_name",
@@ -46,6 +48,8 @@ started each time, and a process killed at the same place a few times says nothi
 
 PARTIAL_SHARE = 0.6
 """Share of the deadline after which a first report is made of whatever the tracks have."""
+
+log = telemetry.get_logger("missions")
 
 PACKAGE: TypeAdapter[Package] = TypeAdapter(Package)
 HANDOFF: TypeAdapter[Handoff] = TypeAdapter(Handoff)
@@ -134,13 +138,21 @@ def should_stop(floor: Floor, case: Case) -> Callable[[], bool]:
     return lambda: floor.leaving() or out_of_time(floor, case) or floor.cancelled(mission_id, round_)
 
 
+def _claim(floor: Floor, mission_id: str, round_: int) -> None:
+    """Take a mission that waits; one that an earlier process took is only continued."""
+    row = floor.home.missions.get(mission_id)
+    if row.state != "PENDING":
+        return
+    waited = (floor.home.clock.now() - datetime.fromisoformat(row.updated_at)).total_seconds()
+    change = {"old": "PENDING", "new": "RUNNING", "round": round_}
+    with telemetry.span("dispatch.claim", queue="missions", queue_wait=round(max(0.0, waited), 6)):
+        entry = Entry(f"state:{round_}:RUNNING", "mission.state", change)
+        floor.home.missions.append(mission_id, [entry], expect=("PENDING",))
+
+
 def ingest(floor: Floor, mission_id: str, round_: int) -> Recorded:
     """Start the round and read the folder once; returns the attempts to run, or that there is nothing to do."""
-    floor.home.missions.append(
-        mission_id,
-        [Entry(f"state:{round_}:RUNNING", "mission.state", {"old": "PENDING", "new": "RUNNING", "round": round_})],
-        expect=("PENDING",),
-    )
+    _claim(floor, mission_id, round_)
     case = look(floor, mission_id)
     if case.row.ended or case.row.round != round_:
         return {"status": "over"}
@@ -203,7 +215,7 @@ def run_phase(floor: Floor, ticket: Ticket, index: int, state_blob: str | None) 
         return close_track(floor, ticket, case, "deadline")
     phase = track.phases[index]
     step = step_name(ticket, phase.name)
-    started = floor.home.attempts.start(ticket.mission_id, ticket.track, ticket.attempt, phase_names(track))
+    started = _start(floor, ticket, attempt, phase_names(track))
     lost, inbox = floor.home.attempts.begin(ticket.mission_id, step, ticket.track)
     if lost > crash_limit(floor):
         return fail_track(floor, ticket, crash_loop(step, lost), phase.name)
@@ -217,6 +229,13 @@ def run_phase(floor: Floor, ticket: Ticket, index: int, state_blob: str | None) 
     if floor.leaving():
         raise Interrupted
     return _keep(floor, ticket, track, index, after)
+
+
+def _start(floor: Floor, ticket: Ticket, attempt: Attempt, phases: list[str]) -> str:
+    if attempt.status != "pending":
+        return floor.home.attempts.start(ticket.mission_id, ticket.track, ticket.attempt, phases)
+    with telemetry.span("dispatch.claim", queue=ticket.track):
+        return floor.home.attempts.start(ticket.mission_id, ticket.track, ticket.attempt, phases)
 
 
 def _keep(floor: Floor, ticket: Ticket, track: Track, index: int, after: State) -> Recorded:
@@ -262,8 +281,11 @@ def finish_track(floor: Floor, ticket: Ticket, package: Package, *, partial: boo
 
 
 def fail_track(floor: Floor, ticket: Ticket, failure: Failure, last_step: str) -> Recorded:
-    """End an attempt without a package."""
-    floor.home.attempts.fail(ticket.mission_id, ticket.track, ticket.attempt, failure, last_step)
+    """End an attempt without a package; a failure is logged here, once, whoever noticed it."""
+    recorded = floor.home.attempts.fail(ticket.mission_id, ticket.track, ticket.attempt, failure, last_step)
+    if recorded and failure.status == "failed":
+        where = {"mission_id": ticket.mission_id, "track": ticket.track, "attempt": ticket.attempt}
+        log_failure("track.failed", failure, step=last_step, **where)
     return {"status": failure.status, "error": failure.error_code}
 
 
@@ -326,6 +348,12 @@ def _emitter(floor: Floor, ticket: Ticket, phase: str) -> Callable[[str, dict[st
     return emit
 
 
+def log_failure(event: str, failure: Failure, **where: Any) -> None:
+    """Log the one ERROR line of a failure."""
+    facts = {"error_type": failure.error_type, "error_code": failure.error_code, "module": failure.module or "missions"}
+    log.error(event, **where, **facts, error_text=failure.text, tries=failure.tries, frames=list(failure.frames))
+
+
 def bury(floor: Floor, mission_id: str, round_: int, failure: Failure, step: str) -> Recorded:
     """End the mission as FAILED, with a dead letter and its open attempts skipped."""
     for one in floor.home.attempts.current(mission_id).values():
@@ -334,7 +362,8 @@ def bury(floor: Floor, mission_id: str, round_: int, failure: Failure, step: str
             fail_track(floor, Ticket(mission_id, track_name(one), one.attempt), skipped, step)
     state = floor.home.missions.get(mission_id).state
     entries = ended(round_, state, "FAILED", failure)
-    floor.home.attempts.bury(mission_id, failure, step, round_, entries)
+    if floor.home.attempts.bury(mission_id, failure, step, round_, entries):
+        log_failure("mission.failed", failure, step=step, mission_id=mission_id)
     return {"status": "over", "error": failure.error_code}
 
 
@@ -345,6 +374,7 @@ def ended(
     finished: dict[str, Any] = {"state": new, "version": version, "partial": partial}
     if failure is not None:
         finished |= {"error_type": failure.error_type, "error_code": failure.error_code, "text": failure.text[:280]}
+        finished |= {"module": failure.module}
     return [
         Entry(f"state:{round_}:END", "mission.state", {"old": old, "new": new, "round": round_}),
         Entry(f"finished:{round_}", "mission.finished", finished),

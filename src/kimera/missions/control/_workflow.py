@@ -13,9 +13,10 @@ from typing import Any
 
 from dbos import DBOS, SetWorkflowID
 
+from kimera import telemetry
 from kimera.errors import KimeraError, StorageError, is_recoverable
 from kimera.missions.contracts import TrackName
-from kimera.missions.control._floor import Floor, Interrupted, floor
+from kimera.missions.control._floor import Floor, Interrupted, floor, underway
 from kimera.missions.control._reports import act, look_for_news
 from kimera.missions.control._steps import Recorded, Ticket, bury, fail_track, ingest, run_phase, step_name
 from kimera.resilience import Event, Retry, RetryScheduled
@@ -33,51 +34,59 @@ NEWS_SECONDS = 0.1
 @DBOS.workflow(name="kimera.mission", max_recovery_attempts=10_000)
 async def mission_workflow(mission_id: str, round_: int, again: int = 0) -> str:
     """Run one round of a mission: read the folder, start the tracks, fuse whenever there is news."""
-    opened = await DBOS.run_step_async({"name": "ingest"}, _ingest, mission_id, round_)
-    if opened["status"] != "going":
-        return str(opened["status"])
-    for track in opened["tracks"]:
-        child = f"{mission_id}:{track['track']}:{track['attempt']}"
-        with SetWorkflowID(f"{child}:again:{again}" if again else child):
-            await DBOS.start_workflow_async(
-                track_workflow, mission_id, track["track"], track["attempt"], track["phases"]
+    async with underway(mission_id):
+        opened = await DBOS.run_step_async({"name": "ingest"}, _ingest, mission_id, round_)
+        if opened["status"] != "going":
+            return str(opened["status"])
+        for track in opened["tracks"]:
+            await _dispatch(mission_id, track, again)
+        seen: list[str] = opened["seen"]
+        told: list[str] = []
+        number = 0
+        while True:
+            number += 1
+            news = await DBOS.run_step_async({"name": "news"}, _news, mission_id, round_, seen, told)
+            if news["reason"] == "over":
+                return "over"
+            done = await DBOS.run_step_async(
+                {"name": f"fuse_{number}"}, _act, mission_id, round_, f"{again}.{number}", news
             )
-    seen: list[str] = opened["seen"]
-    told: list[str] = []
-    number = 0
-    while True:
-        number += 1
-        news = await DBOS.run_step_async({"name": "news"}, _news, mission_id, round_, seen, told)
-        if news["reason"] == "over":
-            return "over"
-        done = await DBOS.run_step_async(
-            {"name": f"fuse_{number}"}, _act, mission_id, round_, f"{again}.{number}", news
-        )
-        if done["status"] == "over":
-            return "over"
-        seen = sorted({*seen, *news["done"]})
-        told = [news["reason"]] if news["reason"] == "stop" else [*(t for t in told if t != "stop"), news["reason"]]
+            if done["status"] == "over":
+                return "over"
+            seen = sorted({*seen, *news["done"]})
+            told = [news["reason"]] if news["reason"] == "stop" else [*(t for t in told if t != "stop"), news["reason"]]
 
 
 @DBOS.workflow(name="kimera.track", max_recovery_attempts=10_000)
 async def track_workflow(mission_id: str, track: TrackName, attempt: int, phases: list[str]) -> str:
     """Run the phases of one attempt, each one recorded step."""
-    state: str | None = None
-    for index, phase in enumerate(phases):
-        done = await DBOS.run_step_async({"name": phase}, _phase, mission_id, track, attempt, index, phase, state)
-        if done["status"] != "going":
-            return str(done["status"])
-        state = done["state"]
-    return "done"
+    async with underway(mission_id, track, attempt):
+        state: str | None = None
+        for index, phase in enumerate(phases):
+            done = await DBOS.run_step_async({"name": phase}, _phase, mission_id, track, attempt, index, phase, state)
+            if done["status"] != "going":
+                return str(done["status"])
+            state = done["state"]
+        return "done"
+
+
+async def _dispatch(mission_id: str, track: Recorded, again: int) -> None:
+    child = f"{mission_id}:{track['track']}:{track['attempt']}"
+    name, attempt = track["track"], track["attempt"]
+    identity = SetWorkflowID(f"{child}:again:{again}" if again else child)
+    with telemetry.span("dispatch.enqueue", queue=name, attempt=attempt), identity:
+        await DBOS.start_workflow_async(track_workflow, mission_id, name, attempt, track["phases"])
 
 
 async def _ingest(mission_id: str, round_: int) -> Recorded:
     def failed(here: Floor, failure: Failure) -> Recorded:
         return bury(here, mission_id, round_, failure, "ingest")
 
-    return await _in_order(
-        mission_id, f"ingest:{round_}", lambda here: here.at_bench(ingest, here, mission_id, round_), failed
-    )
+    async def work(here: Floor) -> Recorded:
+        with telemetry.span("agent.step", phase="ingest"):
+            return await here.at_bench(ingest, here, mission_id, round_)
+
+    return await _in_order(mission_id, f"ingest:{round_}", work, failed)
 
 
 async def _news(mission_id: str, round_: int, seen: list[str], told: list[str]) -> Recorded:
@@ -101,12 +110,13 @@ async def _act(mission_id: str, round_: int, number: str, news: Recorded) -> Rec
     def failed(here: Floor, failure: Failure) -> Recorded:
         return bury(here, mission_id, round_, failure, "fuse")
 
-    return await _in_order(
-        mission_id,
-        f"fuse:{round_}:{number}",
-        lambda here: here.at_desk(act, here, mission_id, round_, number, news),
-        failed,
-    )
+    async def work(here: Floor) -> Recorded:
+        with telemetry.span("fusion.run", reason=news["reason"], final=bool(news["final"])) as span:
+            done = await here.at_desk(act, here, mission_id, round_, number, news)
+            span.set(version=done.get("version", 0))
+            return done
+
+    return await _in_order(mission_id, f"fuse:{round_}:{number}", work, failed)
 
 
 async def _phase(
@@ -117,13 +127,11 @@ async def _phase(
     def failed(here: Floor, failure: Failure) -> Recorded:
         return fail_track(here, ticket, failure, phase)
 
-    return await _in_order(
-        mission_id,
-        step_name(ticket, phase),
-        lambda here: here.at_bench(run_phase, here, ticket, index, state),
-        failed,
-        ticket,
-    )
+    async def work(here: Floor) -> Recorded:
+        with telemetry.span("agent.step", phase=phase):
+            return await here.at_bench(run_phase, here, ticket, index, state)
+
+    return await _in_order(mission_id, step_name(ticket, phase), work, failed, ticket)
 
 
 async def _in_order(
@@ -187,9 +195,15 @@ async def _give_up(here: Floor, mission_id: str, step: str, fault: KimeraError, 
 
 
 def _failure(error: Exception, tries: int) -> Failure:
-    code = error.code if isinstance(error, KimeraError) else type(error).__name__.upper()
     message = error.message if isinstance(error, KimeraError) else str(error)
-    return Failure(type(error).__name__, code[:64], message or type(error).__name__, tries)
+    return Failure(
+        type(error).__name__,
+        telemetry.code_of(error)[:64],
+        telemetry.redact(message) or type(error).__name__,
+        tries,
+        module=telemetry.room_of(error),
+        frames=telemetry.frames_of(error),
+    )
 
 
 def _tell_retry(
@@ -197,7 +211,7 @@ def _tell_retry(
 ) -> None:
     failure = _failure(error, number)
     payload: dict[str, Any] = {"phase": step, "number": number, "error_type": failure.error_type}
-    payload |= {"error_code": failure.error_code, "delay": round(delay, 3)}
+    payload |= {"error_code": failure.error_code, "module": failure.module, "delay": round(delay, 3)}
     entry = Entry(
         f"retry:{step}:{number}",
         "track.retry",

@@ -9,8 +9,10 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+from kimera import telemetry
 from kimera.errors import ConflictError, NotFoundError, RateLimited, StorageError, ValidationError
 from kimera.missions.contracts import MissionOptions, MissionOutcomePackage, MissionState, TrackName
 from kimera.missions.control._ahead import Ahead
@@ -101,6 +103,8 @@ def submit(
     asked = {"question": words, "folder": str(place), "options": options.model_dump(mode="json"), "playbook": playbook}
     digest = hashlib.sha256(canonical_json(asked)).hexdigest()
     mission_id = _new_id(home, digest, f"{tenant}:{request_key or session_id}")
+    created = {"session_id": session_id, "knowledge_space": knowledge_space, "brief": digest}
+    tracks = [track for track in TRACKS if track in options.tracks]
     brief = Brief(
         mission_id=mission_id,
         sha256=digest,
@@ -111,14 +115,17 @@ def submit(
         request_key=request_key,
         tenant=tenant,
     )
-    created = {"session_id": session_id, "knowledge_space": knowledge_space, "brief": digest}
-    tracks = [track for track in TRACKS if track in options.tracks]
-    return home.attempts.create(
-        brief,
-        Entry("created", "mission.created", created),
-        [Entry(f"dispatched:{track}:1", "track.dispatched", {"round": 0}, track, 1) for track in tracks],
-        [new_attempt(mission_id, track, 1, 0) for track in tracks],
-    )
+    with telemetry.bind(mission_id=mission_id, session_id=session_id), telemetry.span("mission.accept") as span:
+        envelope = telemetry.headers()
+        stored = home.attempts.create(
+            replace(brief, request_id=envelope["X-Request-ID"], traceparent=envelope.get("traceparent")),
+            Entry("created", "mission.created", created),
+            [Entry(f"dispatched:{track}:1", "track.dispatched", {"round": 0}, track, 1) for track in tracks],
+            [new_attempt(mission_id, track, 1, 0) for track in tracks],
+        )
+        if stored != mission_id:
+            span.set(known_as=stored)
+        return stored
 
 
 def run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kimera import telemetry
 from kimera.knowledge.contracts import Library
 from kimera.missions.contracts import (
     Agreement,
@@ -32,6 +33,7 @@ from kimera.missions.fusion.wording import number_text
 __all__ = ["align"]
 
 
+@telemetry.spanned("fusion.align")
 def align(
     research: ResearchEvidencePackage | None,
     analysis: AnalyticalReportPackage | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from kimera import telemetry
 from kimera.errors import NotFoundError
 from kimera.knowledge.contracts import Degraded, Library
 from kimera.missions.contracts import (
@@ -53,9 +54,51 @@ def fuse(
     """
     status = dict(sorted(track_status.items()))
     fused = align(research, analysis, library, status)
-    raw = list({claim.id: claim for package in (analysis, research) if package for claim in package.claims}.values())
     computations = _computations(analysis)
-    claims = judge(
+    claims = _judged(facts, fused, computations, library, blobs)
+    with telemetry.span("fusion.assemble", claims=len(claims)):
+        old = superseded(fused.conflicts, fused.agreements)
+        questions = research.sub_questions if research else ()
+        summary = choose_summary(
+            facts.question, claims, fused.agreements, fused.conflicts, old, _archived(claims, library)
+        )
+        known = {claim.id for claim in claims}
+        outcome = MissionOutcomePackage(
+            **_named(facts),
+            version=previous.version + 1 if previous else 1,
+            partial=partial,
+            degraded=degraded_of(facts, fused, library, degraded),
+            track_status=status,
+            summary=checked(summary, known),
+            findings=checked(choose_findings(claims, summary, questions, old), known),
+            claims=tuple(claims),
+            agreements=fused.agreements,
+            conflicts=fused.conflicts,
+            not_comparable=fused.not_comparable,
+            gaps=gaps_of(fused, library),
+            assumptions=assumptions_of(fused, library, claims, old),
+            limitations=limitations_of(fused, claims),
+            method=method_of(facts, fused, library, claims, library_blob),
+            sources=tuple(sorted(library.sources, key=lambda source: (source.name, source.id))),
+            library=library_blob,
+            computations=computations,
+            charts=_charts(fused, known),
+            tau=judge_report(claims, questions),
+            cost=_cost(research, analysis),
+        )
+    return outcome if previous is None else outcome.model_copy(update={"change": _change(previous, outcome)})
+
+
+def _judged(
+    facts: MissionFacts,
+    fused: FusionInputPackage,
+    computations: Sequence[Computation],
+    library: Library,
+    blobs: Blobs | None,
+) -> list[TextClaim | NumberClaim]:
+    packages = (fused.analysis, fused.research)
+    raw = list({claim.id: claim for package in packages if package for claim in package.claims}.values())
+    return judge(
         sorted(raw, key=lambda claim: (claim.track, claim.id)),
         {computation.id: computation for computation in computations},
         fused.conflicts,
@@ -64,34 +107,6 @@ def fuse(
         known=frozenset(source.id for source in library.sources),
         templates=facts.options.model is None,
     )
-    old = superseded(fused.conflicts, fused.agreements)
-    questions = research.sub_questions if research else ()
-    summary = choose_summary(facts.question, claims, fused.agreements, fused.conflicts, old, _archived(claims, library))
-    known = {claim.id for claim in claims}
-    outcome = MissionOutcomePackage(
-        **_named(facts),
-        version=previous.version + 1 if previous else 1,
-        partial=partial,
-        degraded=degraded_of(facts, fused, library, degraded),
-        track_status=status,
-        summary=checked(summary, known),
-        findings=checked(choose_findings(claims, summary, questions, old), known),
-        claims=tuple(claims),
-        agreements=fused.agreements,
-        conflicts=fused.conflicts,
-        not_comparable=fused.not_comparable,
-        gaps=gaps_of(fused, library),
-        assumptions=assumptions_of(fused, library, claims, old),
-        limitations=limitations_of(fused, claims),
-        method=method_of(facts, fused, library, claims, library_blob),
-        sources=tuple(sorted(library.sources, key=lambda source: (source.name, source.id))),
-        library=library_blob,
-        computations=computations,
-        charts=_charts(fused, known),
-        tau=judge_report(claims, questions),
-        cost=_cost(research, analysis),
-    )
-    return outcome if previous is None else outcome.model_copy(update={"change": _change(previous, outcome)})
 
 
 def _named(facts: MissionFacts) -> dict[str, Any]:

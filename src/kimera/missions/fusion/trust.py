@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import combinations
 
+from kimera import telemetry
 from kimera.guardian import tau
 from kimera.missions.contracts import Agreement, Computation, Conflict, NumberClaim, SubQuestion, Tau, TextClaim
 
@@ -16,6 +17,7 @@ IMPORTANCE = {"answer": 3.0, "finding": 2.0, "context": 1.0}
 DIGITS = 6  # the last bits of exp() differ between machines; a report must not
 
 
+@telemetry.spanned("guardian.check")
 def judge(
     claims: Sequence[TextClaim | NumberClaim],
     computations: Mapping[str, Computation],

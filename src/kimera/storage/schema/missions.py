@@ -45,6 +45,8 @@ briefs = Table(
     Column("options", Text, nullable=False),
     Column("playbook", String(64), nullable=False),
     Column("tenant", String(64), nullable=False, server_default="local"),
+    Column("request_id", String(64)),  # of the request that asked; with the trace it began, the work item's envelope
+    Column("traceparent", String(64)),
     UniqueConstraint("tenant", "request_key", name="uq_briefs_tenant_request_key"),
 )
 Index("ix_briefs_tenant", briefs.c.tenant, briefs.c.mission_id)
@@ -95,6 +97,7 @@ events = Table(
     Column("track", String(16)),
     Column("attempt", Integer),
     Column("payload", Text, nullable=False),
+    Column("request_id", String(64)),
     UniqueConstraint("mission_id", "key", name="uq_mission_events_key"),
 )
 

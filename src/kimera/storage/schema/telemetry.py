@@ -5,11 +5,13 @@ Instants are seconds since 1970 as float here: they are compared and subtracted 
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, String, Table, Text
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, LargeBinary, String, Table, Text, event
 
 from kimera.storage.schema._metadata import metadata
 
-__all__ = ["alerts", "audit_log", "logs", "mission_outcomes", "rollups", "spans"]
+__all__ = ["APPEND_ONLY", "alerts", "audit_log", "logs", "mission_outcomes", "rollups", "spans"]
 
 IDENTITY = BigInteger().with_variant(Integer, "sqlite")
 
@@ -83,9 +85,11 @@ alerts = Table(
     Column("fingerprint", String(64), nullable=False),
     Column("name", String(128), nullable=False),
     Column("status", String(16), nullable=False),
+    Column("starts_at", Float, nullable=False),  # with fingerprint and status: which news this is, however often told
     Column("body", Text, nullable=False),
 )
 Index("ix_telemetry_alerts_received", alerts.c.received_at)
+Index("ux_telemetry_alerts_news", alerts.c.fingerprint, alerts.c.status, alerts.c.starts_at, unique=True)
 
 audit_log = Table(
     "audit_log",
@@ -104,3 +108,29 @@ audit_log = Table(
     Column("request_id", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
 )
+
+APPEND_ONLY = {
+    "sqlite": (
+        "CREATE TRIGGER audit_log_no_update BEFORE UPDATE ON audit_log "
+        "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END",
+        "CREATE TRIGGER audit_log_no_delete BEFORE DELETE ON audit_log "
+        "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END",
+        # INSERT OR REPLACE deletes without a DELETE, so an insert must be the next number
+        "CREATE TRIGGER audit_log_in_order BEFORE INSERT ON audit_log "
+        "WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM audit_log) "
+        "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END",
+    ),
+    "postgresql": (
+        "CREATE OR REPLACE FUNCTION audit_log_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN RAISE EXCEPTION 'the audit log is append-only'; END$$",
+        "CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log "
+        "FOR EACH STATEMENT EXECUTE FUNCTION audit_log_refuse()",
+    ),
+}
+"""What keeps the application's own role from rewriting the chain; its owner could drop the triggers, hence anchors."""
+
+
+@event.listens_for(audit_log, "after_create")
+def _guard(_: Table, connection: Connection, **__: Any) -> None:
+    for statement in APPEND_ONLY[connection.dialect.name]:
+        connection.exec_driver_sql(statement)

@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, wraps
 from typing import ParamSpec, TypeVar
@@ -91,7 +91,9 @@ def bind(
     try:
         yield after
     finally:
-        _bound.reset(token)
+        # a task that is thrown away unfinished is closed in another context, where there is nothing to take back
+        with suppress(ValueError):
+            _bound.reset(token)
 
 
 def carry(work: Callable[P, T]) -> Callable[P, T]:

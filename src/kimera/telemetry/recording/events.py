@@ -13,10 +13,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from kimera.telemetry.recording.recorder import active
+
 __all__ = ["CATALOGUE", "PAYLOAD_BYTES", "TEXT_LIMIT", "MissionEvent", "Payload", "coerce", "parse"]
 
 TEXT_LIMIT = 280
 PAYLOAD_BYTES = 4096
+PROSE = frozenset({"text", "goal", "sub_question"})
+"""Fields written for a person; the others are ids, hashes, codes and counts."""
 
 Text = Annotated[str, StringConstraints(max_length=TEXT_LIMIT)]
 Names = Annotated[tuple[Text, ...], Field(max_length=40)]
@@ -59,12 +63,13 @@ class TrackStarted(Payload):
 
 
 class TrackRetry(Payload):
-    """A phase failed in a way that may pass and is tried again after ``delay`` seconds."""
+    """A phase failed in a way that may pass and is tried again after ``delay`` seconds; ``module`` is whose error."""
 
     phase: Text
     number: int
     error_type: Text
     error_code: Text
+    module: Text = ""
     delay: float = 0.0
 
 
@@ -82,6 +87,7 @@ class TrackFailed(Payload):
     status: Literal["failed", "cancelled", "skipped"] = "failed"
     error_type: Text = ""
     error_code: Text = ""
+    module: Text = ""
     text: Text = ""
     attempts: int = 1
     last_step: Text = ""
@@ -234,6 +240,7 @@ class MissionFinished(Payload):
     partial: bool = False
     error_code: Text = ""
     error_type: Text = ""
+    module: Text = ""
     text: Text = ""
 
 
@@ -267,7 +274,10 @@ CATALOGUE: dict[str, type[Payload]] = {
 
 
 class MissionEvent(BaseModel):
-    """One stored event. ``seq`` counts from 1 without gaps within a mission; ``at`` is UTC."""
+    """One stored event. ``seq`` counts from 1 without gaps within a mission; ``at`` is UTC.
+
+    ``request_id`` is that of the request in whose name it happened.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -277,12 +287,17 @@ class MissionEvent(BaseModel):
     type: str
     track: str | None = None
     attempt: int | None = None
+    request_id: str | None = None
     payload: dict[str, Any] = Field(default_factory=dict)
 
 
 def parse(event_type: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """Return the payload as JSON-safe data; KeyError for a type, ValidationError for a field that is not listed."""
-    return CATALOGUE[event_type].model_validate(payload).model_dump(mode="json")
+    """Return the payload as JSON-safe data without secrets, as it may be stored.
+
+    Raises KeyError for a type, ValidationError for a field that is not listed.
+    """
+    checked = CATALOGUE[event_type].model_validate(payload).model_dump(mode="json")
+    return active().redaction.payload(checked, PROSE)
 
 
 def coerce(event_type: str, payload: dict[str, Any]) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from typing import Any
 from kimera.errors import KimeraError, is_recoverable
 from kimera.telemetry.recording.recorder import LEVELS, active, stamp
 
-__all__ = ["Logger", "code_of", "error_facts", "get_logger", "room_of"]
+__all__ = ["Logger", "code_of", "error_facts", "frames_of", "get_logger", "room_of"]
 
 FRAMES = 12
 TEXT_LIMIT = 280
@@ -54,7 +54,8 @@ class Logger:
         line: dict[str, Any] = {"ts": moment, "level": level, "event": event, "logger": self.name, **known}
         failure = fields.pop("error", None)
         for name, value in fields.items():
-            line[f"field_{name}" if name in RESERVED else name] = _value(value)
+            if value is not None:
+                line[f"field_{name}" if name in RESERVED else name] = _value(value)
         if isinstance(failure, BaseException):
             line |= error_facts(failure, frames=level == "ERROR")
         elif failure is not None:
@@ -73,16 +74,21 @@ def error_facts(error: BaseException, *, frames: bool = False) -> dict[str, Any]
     facts |= {"module": room_of(error), "recoverable": is_recoverable(error)}
     facts["error_text"] = (error.message if isinstance(error, KimeraError) else str(error))[:TEXT_LIMIT]
     if frames:
-        facts["frames"] = [
-            f"{_module(frame.filename)}:{frame.lineno} {frame.name}"
-            for frame in traceback.extract_tb(error.__traceback__)[-FRAMES:]
-        ]
+        facts["frames"] = list(frames_of(error))
     return facts
 
 
 def code_of(error: BaseException) -> str:
     """Return an error's code; for those that are not ours the name of their class."""
     return error.code if isinstance(error, KimeraError) else type(error).__name__.upper()
+
+
+def frames_of(error: BaseException) -> tuple[str, ...]:
+    """Return the last places on the way to an error, without values."""
+    return tuple(
+        f"{_module(frame.filename)}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)[-FRAMES:]
+    )
 
 
 def room_of(error: BaseException) -> str:

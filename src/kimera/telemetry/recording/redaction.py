@@ -6,7 +6,7 @@ Credential-shaped text is the registered redactor's business; the two rules here
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -73,6 +73,17 @@ class Redaction:
     def fields(self, line: dict[str, Any]) -> dict[str, Any]:
         """Return the fields of a log line or a span, redacted at any depth."""
         return {self.by_value(name): self._field(name, value) for name, value in line.items()}
+
+    def payload(self, values: dict[str, Any], prose: Collection[str]) -> dict[str, Any]:
+        """Return an event's payload: ``prose`` fields redacted in full, all others by value, for they are ids."""
+        if not self.secrets and self.redactor is None:
+            return values
+        return {name: self._known(value, full=name in prose) for name, value in values.items()}
+
+    def _known(self, value: Any, *, full: bool) -> Any:
+        if isinstance(value, str):
+            return self.text(value) if full else self.by_value(value)
+        return [self._known(item, full=full) for item in value] if isinstance(value, list) else value
 
     def _field(self, name: str, value: Any) -> Any:
         if name in VERBATIM:

@@ -8,13 +8,18 @@ file contents or values.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import wraps
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 from kimera.telemetry.recording.logs import code_of, room_of
 from kimera.telemetry.recording.recorder import active
 
-__all__ = ["ALWAYS", "Span", "span", "span_over"]
+__all__ = ["ALWAYS", "Span", "span", "span_over", "spanned"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 ALWAYS = frozenset(
     {
@@ -62,7 +67,8 @@ class Span:
     ) -> None:
         if self._open is None:
             return
-        if isinstance(error, Exception):
+        # an error that only says that work is given back in order is no failure
+        if isinstance(error, Exception) and not getattr(error, "orderly", False):
             self._open.fail(type(error).__name__, code_of(error), room_of(error))
         # the wall clock may step back while the span is open; its duration may not
         self._open.end(self._start + time.monotonic_ns() - self._started)
@@ -72,6 +78,20 @@ class Span:
 def span(name: str, /, **attributes: Any) -> Span:
     """Return a span to be used in a ``with``; attribute ``phase`` becomes ``kimera.phase``."""
     return Span(name, attributes)
+
+
+def spanned(name: str, /) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Return a decorator: each call of the function is a span."""
+
+    def decorate(work: Callable[P, T]) -> Callable[P, T]:
+        @wraps(work)
+        def inside(*args: P.args, **options: P.kwargs) -> T:
+            with Span(name, {}):
+                return work(*args, **options)
+
+        return inside
+
+    return decorate
 
 
 def span_over(name: str, seconds: float, /, *, error: BaseException | None = None, **attributes: Any) -> None:

@@ -268,3 +268,13 @@ def test_uploads_go_when_their_time_has_come(tmp_path: Path) -> None:
         assert 0 == remove_old_uploads(home)
         clock.tick(timedelta(days=0.2).total_seconds())
         assert (1, False) == (remove_old_uploads(home), used.place.exists())
+
+
+async def test_an_address_names_all_its_methods(home: control.Home, caller: Caller) -> None:
+    """Promise: 405 lists every method of the address; `upload` is no mission."""
+    client = caller(gateway(home))
+    for path, allowed in {"/api/missions": "GET, POST", "/api/missions/upload": "POST"}.items():
+        answer = await client.put(path, json={})
+        assert (405, allowed) == (answer.status_code, answer.headers["allow"])
+    assert 405 == (await client.get("/api/missions/upload")).status_code
+    assert 404 == (await client.get("/api/missions/other")).status_code

@@ -81,6 +81,7 @@ def test_only_a_missions_lines_and_warnings_are_kept(recording: telemetry.Memory
 
 def test_what_came_before_configure_waits_and_is_redacted(tmp_path: Path, store: telemetry.MemoryStore) -> None:
     """Promise: early lines are kept, and secrets known only later are gone from them."""
+    telemetry.shutdown()
     with telemetry.bind(mission_id="m1"):
         log.warning("home.opened", text="at hunter2-secret")
     settings = Settings(home=tmp_path, database_url=SecretStr("postgresql://u:hunter2-secret@db/x"))
@@ -132,6 +133,7 @@ def test_what_libraries_log_becomes_our_lines(
     tmp_path: Path, store: telemetry.MemoryStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Promise: a library's warning is printed as one of our lines and kept; its debug output is not."""
+    telemetry.shutdown()
     telemetry.configure(Settings(home=tmp_path), store=store, tracing=False)
     try:
         logging.getLogger("somelib.part").warning("odd %s", "thing")

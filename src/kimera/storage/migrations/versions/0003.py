@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from kimera.storage.schema.telemetry import APPEND_ONLY
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -17,6 +19,7 @@ def upgrade() -> None:
     _outcomes()
     _trail()
     _tenants()
+    _envelopes()
 
 
 def _gateway() -> None:
@@ -76,6 +79,8 @@ def _outcomes() -> None:
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_audit_log")),
     )
+    for statement in APPEND_ONLY[op.get_bind().dialect.name]:
+        op.execute(statement)
     op.create_table(
         "mission_outcomes",
         sa.Column("mission_id", sa.String(length=64), nullable=False),
@@ -97,10 +102,12 @@ def _outcomes() -> None:
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=128), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("starts_at", sa.Float(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_telemetry_alerts")),
     )
     op.create_index("ix_telemetry_alerts_received", "telemetry_alerts", ["received_at"], unique=False)
+    op.create_index("ux_telemetry_alerts_news", "telemetry_alerts", ["fingerprint", "status", "starts_at"], unique=True)
     op.create_table(
         "telemetry_rollups",
         sa.Column("tier", sa.String(length=8), nullable=False),
@@ -169,3 +176,9 @@ def _tenants() -> None:
         ),
         sa.PrimaryKeyConstraint("sha256", "mission_id", name=op.f("pk_mission_artifacts")),
     )
+
+
+def _envelopes() -> None:
+    op.add_column("briefs", sa.Column("request_id", sa.String(length=64), nullable=True))
+    op.add_column("briefs", sa.Column("traceparent", sa.String(length=64), nullable=True))
+    op.add_column("mission_events", sa.Column("request_id", sa.String(length=64), nullable=True))

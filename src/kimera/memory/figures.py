@@ -1,0 +1,107 @@
+"""The figures of a prediction, each computed by exactly one function.
+
+The array functions use +, -, *, / and square roots only, one operation at a time, so numpy gives the same bits as
+Python would. What needs logarithms or long sums is computed per pattern with `math.log2` and `math.fsum`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kimera.memory.index.view import View
+
+__all__ = ["Spread", "exact_sum", "group_sums", "itfdf", "potential", "ratio", "shrunk_utility", "snr_of", "spread_of"]
+
+Floats = NDArray[np.float64]
+
+
+def ratio(numerator: Any, denominator: Any) -> Floats:
+    """Return numerator / denominator elementwise, 0.0 where the denominator is 0."""
+    zero = denominator == 0
+    quotient: Floats = np.where(zero, 0.0, numerator / np.where(zero, 1, denominator))
+    return quotient
+
+
+def snr_of(matched: Any, extra: Any) -> Floats:
+    """Return (2m - e)/(2m + e), 0.0 where both are 0."""
+    return ratio(2 * matched - extra, 2 * matched + extra)
+
+
+def itfdf(cosine: Floats, frequency: Any, ensemble_frequency: int) -> Floats:
+    """Return 1 - d·f/F with d = 1 - cosine."""
+    value: Floats = 1 - (1 - cosine) * frequency / ensemble_frequency
+    return value
+
+
+def potential(evidence: Floats, confidence: Floats, snr: Floats, itfdf_similarity: Floats, blocks: Any) -> Floats:
+    """Return (evidence + confidence)·snr + itfdf_similarity + 1/(fragmentation + 1), 0.0 without a match."""
+    value = (evidence + confidence) * snr + itfdf_similarity + ratio(1, blocks)
+    return np.where(blocks == 0, 0.0, value)
+
+
+def shrunk_utility(utility: Any, outcomes: Any, mean: float) -> Any:
+    """Return (sum of utilities + 2·mean)/(n + 2)."""
+    return (utility + 2 * mean) / (outcomes + 2)
+
+
+def exact_sum(values: Floats) -> float:
+    """Return the exactly rounded sum, whatever the order."""
+    return math.fsum(values.tolist())
+
+
+def group_sums(values: Floats, group: Any, sizes: Any) -> Floats:
+    """Return the exactly rounded sum per group; up to two values need no more than one addition."""
+    sums: Floats = np.bincount(group, weights=values, minlength=len(sizes)).astype(np.float64)
+    large = np.flatnonzero(sizes > 2)
+    if len(large) and values.dtype.kind == "f":  # whole numbers add up exactly anyway
+        order = np.argsort(group, kind="stable")
+        ends = np.cumsum(sizes)
+        for number in large.tolist():
+            members = order[ends[number] - sizes[number] : ends[number]]
+            sums[number] = math.fsum(values[members].tolist())
+    return sums
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Hold the figures that depend on which symbols stand in `present`."""
+
+    confluence: float
+    entropy: float
+    normalized_entropy: float
+    global_normalized_entropy: float
+    tfidf_score: float
+
+
+def spread_of(view: View, present: Iterable[int], frequency: int) -> Spread:
+    """Compute the entropy-like figures of one pattern from the symbol numbers in `present`."""
+    counts = Counter(present)
+    size = sum(counts.values())
+    if not size:
+        return Spread(0.0, 0.0, 0.0, 0.0, 0.0)
+    held = {symbol: int(view.holders[symbol]) for symbol in counts}
+    product = 1.0
+    for share in sorted(held[symbol] / view.N for symbol in counts.elements()):
+        product *= share
+    entropy = _entropy(count / size for count in counts.values())
+    overall = _entropy(n / view.N for n in held.values())
+    scale = math.log2(view.V) if view.V > 1 else 0.0
+    weights = (count / size * (math.log2(view.N / held[x]) + 1) for x, count in counts.items())
+    return Spread(
+        confluence=frequency / view.T * (1 - product),
+        entropy=entropy,
+        normalized_entropy=entropy / scale if scale else 0.0,
+        global_normalized_entropy=overall / scale if scale else 0.0,
+        tfidf_score=math.fsum(weights) / len(counts),
+    )
+
+
+def _entropy(shares: Iterable[float]) -> float:
+    return -math.fsum(q * math.log2(q) for q in shares) + 0.0  # + 0.0 turns -0.0 into 0.0

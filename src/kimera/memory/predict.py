@@ -1,0 +1,225 @@
+"""Predictions: learned patterns compared with the short-term memory, best first, with all they were computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kimera.memory.align import matched_pairs
+from kimera.memory.contracts import (
+    Anomaly,
+    Bodies,
+    Body,
+    Events,
+    FuturePotential,
+    Prediction,
+    Predictions,
+    RecallOptions,
+    Statistics,
+)
+from kimera.memory.ensemble import Ensemble, gather
+from kimera.memory.index.overlap import Overlap
+from kimera.memory.index.tables import FutureTable
+from kimera.memory.index.view import View
+from kimera.memory.query import build_query
+
+__all__ = ["predict", "predictions_at", "statistics_of"]
+
+_NO_BODY = Body()
+
+
+def predict(
+    view: View,
+    events: Events,
+    options: RecallOptions | None = None,
+    bodies: Bodies | None = None,
+    *,
+    vectors: Mapping[str, Sequence[float]] | None = None,
+    affinity: Mapping[str, float] | None = None,
+    overlap: Overlap | None = None,
+) -> Predictions:
+    """Compare ``events`` (the short-term memory) with every pattern of the view.
+
+    ``bodies`` is called once, with the ids of the winners. ``vectors`` holds the coordinates of observed vector
+    symbols, ``affinity`` the affinity of each symbol to ``options.affinity_emotive``, ``overlap`` the session's
+    counters. Depends on nothing but its arguments: the same arguments give the same bytes.
+    """
+    options = options or RecallOptions()
+    query = build_query(view, events, options, vectors)
+    ensemble = gather(view, query, options, affinity, overlap)
+    places = ensemble.order(options.max_predictions).tolist()
+    return Predictions(
+        predictions=predictions_at(ensemble, places, bodies),
+        future_potentials=Futures(view.future_table, *ensemble.futures),
+        statistics=statistics_of(ensemble),
+        memory_seq=view.seq,
+        options=options.to_dict(),
+    )
+
+
+def statistics_of(ensemble: Ensemble) -> Statistics:
+    """Return the figures of the memory and of the ensemble."""
+    view = ensemble.view
+    return Statistics(view.N, view.V, view.T, len(ensemble.similarity), ensemble.total, ensemble.weight)
+
+
+def predictions_at(ensemble: Ensemble, places: Sequence[int], bodies: Bodies | None) -> tuple[Prediction, ...]:
+    """Build the prediction objects of some candidates, in the given order."""
+    rows = ensemble.aligned.rows[places].tolist() if places else []
+    ids = [ensemble.view.id(row) for row in rows]
+    found = bodies(ids) if bodies is not None and ids else {}
+    columns = _columns(ensemble, np.array(places, dtype=np.int64))
+    return tuple(
+        _prediction(ensemble, place, pattern_id, found.get(pattern_id, _NO_BODY), numbers)
+        for place, pattern_id, numbers in zip(places, ids, columns, strict=True)
+    )
+
+
+def _columns(ensemble: Ensemble, places: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Return the figures that stand in arrays, as one dict of plain numbers per candidate."""
+    view, rows = ensemble.view, ensemble.aligned.rows[places]
+    prior = ensemble.frequency[places] / max(ensemble.total, 1)
+    arrays: dict[str, NDArray[Any]] = {
+        "length": ensemble.length[places],
+        "frequency": ensemble.frequency[places],
+        "similarity": ensemble.similarity[places],
+        "evidence": ensemble.evidence[places],
+        "confidence": ensemble.confidence[places],
+        "snr": ensemble.snr[places],
+        "fragmentation": ensemble.aligned.blocks[places] - 1,
+        "itfdf_similarity": ensemble.itfdf[places],
+        "potential": ensemble.potential[places],
+        "pattern_probability": prior,
+        "bayesian_prior": prior,
+        "bayesian_likelihood": ensemble.similarity[places],
+        "bayesian_posterior": ensemble.posterior[places],
+        "weighted_strength": ensemble.weighted_strength[places],
+        "predictive_information": ensemble.information[places],
+        "utility": ensemble.utility[places],
+        "outcomes": view.outcomes[rows],
+    }
+    if ensemble.weighted is not None:
+        for name in ("similarity", "evidence", "confidence", "snr"):
+            arrays[f"weighted_{name}"] = getattr(ensemble.weighted, name)[places]
+    lists = [(values + 0).tolist() for values in arrays.values()]  # + 0 turns -0.0 into 0.0
+    return [dict(zip(arrays, row, strict=True)) for row in zip(*lists, strict=True)]
+
+
+def _prediction(ensemble: Ensemble, place: int, pattern_id: str, body: Body, numbers: Mapping[str, Any]) -> Prediction:
+    view, query = ensemble.view, ensemble.query
+    row = int(ensemble.aligned.rows[place])
+    pattern = view.row_tokens(row)
+    observed = query.numbers_for(pattern)
+    pairs = matched_pairs(pattern, observed)
+    sequence = view.row_events(row)
+    first, last = int(ensemble.aligned.first[place]), int(ensemble.aligned.last[place])
+    spread = ensemble.spread(place)
+    return Prediction(
+        id=pattern_id,
+        name=body.name,
+        sequence=sequence,
+        matches=tuple([query.texts[j] for _, j in pairs]),
+        past=sequence[:first] if pairs else (),
+        present=sequence[first : last + 1],
+        future=sequence[last + 1 :],
+        missing=_missing(sequence, first, last, {i for i, _ in pairs}),
+        extras=_extras(query.texts, query.event_of, query.events, {j for _, j in pairs}),
+        anomalies=_anomalies(ensemble, observed, pairs) if query.near else (),
+        alignment=tuple(pairs),
+        confluence=spread.confluence,
+        entropy=spread.entropy,
+        normalized_entropy=spread.normalized_entropy,
+        hamiltonian=spread.normalized_entropy,
+        global_normalized_entropy=spread.global_normalized_entropy,
+        grand_hamiltonian=spread.global_normalized_entropy,
+        tfidf_score=spread.tfidf_score,
+        emotives=body.emotives,
+        metadata=body.metadata,
+        cost=body.cost,
+        label=body.label,
+        **numbers,
+    )
+
+
+def _missing(sequence: Events, first: int, last: int, matched: set[int]) -> Events:
+    """Return per event of `present` the symbols that stand in no block, by position."""
+    place = sum(map(len, sequence[:first]))
+    found = []
+    for event in sequence[first : last + 1]:
+        found.append(tuple([symbol for at, symbol in enumerate(event, place) if at not in matched]))
+        place += len(event)
+    return tuple(found)
+
+
+def _extras(texts: Sequence[str], event_of: Sequence[int], events: int, matched: set[int]) -> Events:
+    """Return per event of the short-term memory the symbols that stand in no block."""
+    found: list[list[str]] = [[] for _ in range(events)]
+    for place, text in enumerate(texts):
+        if place not in matched:
+            found[event_of[place]].append(text)
+    return tuple(map(tuple, found))
+
+
+def _anomalies(ensemble: Ensemble, observed: Sequence[int], pairs: Sequence[tuple[int, int]]) -> tuple[Anomaly, ...]:
+    """Return the matched symbols that were taken for another one."""
+    query, texts = ensemble.query, ensemble.view.symbol_table.texts
+    return tuple(
+        Anomaly(query.texts[j], texts[observed[j]], query.similarity[query.texts[j], observed[j]])
+        for _, j in pairs
+        if observed[j] != query.numbers[j]
+    )
+
+
+class Futures(Sequence[FuturePotential]):
+    """List the futures the ensemble expects, the greatest share first, ties by the id of the future.
+
+    Ordered and built when first read: an ensemble may expect as many futures as it has patterns.
+    """
+
+    __slots__ = ("_built", "_numbers", "_shares", "_support", "_table", "_weights")
+
+    def __init__(self, table: FutureTable, numbers: Any, support: Any, weights: Any, shares: Any) -> None:
+        self._table = table
+        self._numbers, self._support, self._weights, self._shares = numbers, support, weights, shares
+        self._built: tuple[FuturePotential, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> FuturePotential: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[FuturePotential, ...]: ...
+    def __getitem__(self, index: int | slice) -> FuturePotential | tuple[FuturePotential, ...]:
+        return self._all()[index]
+
+    def __iter__(self) -> Iterator[FuturePotential]:
+        return iter(self._all())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._all() == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+    def _all(self) -> tuple[FuturePotential, ...]:
+        if self._built is None:
+            self._built = tuple(self._build(place) for place in self._order())
+        return self._built
+
+    def _order(self) -> list[int]:
+        shares, numbers, digest = self._shares.tolist(), self._numbers.tolist(), self._table.digest
+        return sorted(range(len(numbers)), key=lambda i: (-shares[i], digest(numbers[i])))
+
+    def _build(self, place: int) -> FuturePotential:
+        return FuturePotential(
+            future=self._table.text(int(self._numbers[place])),
+            aggregate_potential=float(self._shares[place]),
+            supporting_patterns=int(self._support[place]),
+            total_weighted_frequency=float(self._weights[place]),
+        )
