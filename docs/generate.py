@@ -188,7 +188,6 @@ def api_page() -> str:
     return "\n".join(["# Routes", "", GENERATED, "", text, "", *table(header, rows), ""])
 
 
-
 def label_words(family: Family) -> str:
     """Return a family's labels, each with the values it can have."""
     words = []

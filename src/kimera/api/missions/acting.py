@@ -122,7 +122,7 @@ def _verify(home: Home, mission_id: str, version: int | None, tenant: str) -> Ve
         return verify(outcome, blobs=home.blobs, folder=Path(outcome.folder), from_home=True, should_stop=over.is_set)
     except MissionCancelled as stopped:
         raise OperationTimeout(
-            f"Checking the report takes longer than {seconds:g} s; run `kimera verify {mission_id:mission}` on the server, "
+            f"Checking the report takes longer than {seconds:g} s; run `kimera verify {mission_id}` on the server, "
             "or raise KIMERA_VERIFY_SECONDS.",
             "verify",
             seconds,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Query, Request
-
 from starlette.convertors import Convertor, register_url_convertor
 
 from kimera.missions import control

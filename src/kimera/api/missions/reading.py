@@ -52,7 +52,9 @@ def router() -> APIRouter:
     routes = APIRouter(tags=["reports"], dependencies=[requires("read")])
     shelf: Cache[str, bytes] = Cache(KEPT, None)
 
-    @routes.get("/missions/{mission_id:mission}/versions", operation_id="list_versions", summary="List a report's versions")
+    @routes.get(
+        "/missions/{mission_id:mission}/versions", operation_id="list_versions", summary="List a report's versions"
+    )
     def list_versions(request: Request, mission: Mission) -> VersionPage:
         """List every version of the report, oldest first. Versions never change."""
         stored = control.versions(home_of(request), mission.mission_id, tenant_of(request))
@@ -98,7 +100,10 @@ def router() -> APIRouter:
         operation_id="export_report",
         summary="Download a report",
         response_class=Response,
-        responses={200: FILE | {"content": {"application/zip": BINARY, "application/json": {}, "text/markdown": TEXT, "text/html": TEXT}}},
+        responses={
+            200: FILE
+            | {"content": {"application/zip": BINARY, "application/json": {}, "text/markdown": TEXT, "text/html": TEXT}}
+        },
     )
     def export_report(
         request: Request,

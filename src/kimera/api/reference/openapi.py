@@ -124,7 +124,9 @@ def _scopes(app: FastAPI) -> dict[tuple[str, str], str]:
     for route in iter_route_contexts(app.routes):
         dependant = getattr(route, "dependant", None)
         for method in route.methods or ():
-            found[route.path_format or "/", method] = (scope_of(dependant) if dependant is not None else None) or "admin"
+            found[route.path_format or "/", method] = (
+                scope_of(dependant) if dependant is not None else None
+            ) or "admin"
     return found
 
 

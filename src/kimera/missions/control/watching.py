@@ -68,7 +68,7 @@ class Watch(Generic[T]):
         viewers: int = VIEWERS,
     ) -> None:
         self.home = home
-        self.reads = 0  # questions asked to the store
+        self.looks = self.pages = 0  # questions asked to the store: for all viewers together, and for one that lags
         self._shape, self._poll, self._most = shape, poll, viewers
         self._feeds: dict[str, _Feed[T]] = {}
         self._closed = asyncio.Event()
@@ -141,7 +141,7 @@ class Watch(Generic[T]):
         def read() -> list[Item[T]]:
             return [(one.seq, self._shape(one)) for one in events(self.home, mission_id, seq, PAGE)]
 
-        self.reads += 1
+        self.pages += 1
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
     async def _read(self) -> None:
@@ -158,7 +158,7 @@ class Watch(Generic[T]):
 
     async def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         known = {mission_id: feed.head for mission_id, feed in self._feeds.items()}
-        self.reads += 1
+        self.looks += 1
         for mission_id, (fresh, head, over) in (await loop.run_in_executor(self._threads, self._news, known)).items():
             feed = self._feeds.get(mission_id)
             if feed is None or (feed.head == head and feed.ended == over):

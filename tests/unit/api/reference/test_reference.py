@@ -35,7 +35,9 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
 def test_every_route_is_described_whole(app: FastAPI) -> None:
     """Promise: each route has an id of its own, summary, description, tag, scope, answers and problems."""
     document = describe(app)
-    served = {(method, route.path_format) for route in iter_route_contexts(app.routes) for method in route.methods or ()}
+    served = {
+        (method, route.path_format) for route in iter_route_contexts(app.routes) for method in route.methods or ()
+    }
     found = operations(document)
     assert served == {(method.upper(), path) for method, path, _ in found}
     assert len(found) == len({one["operationId"] for _, _, one in found})
