@@ -9,8 +9,6 @@ from fastapi import APIRouter
 from fastapi.routing import iter_route_contexts
 from tests.unit.api.conftest import Caller, make_app
 
-from kimera.api.app import survey
-from kimera.api.security import scope_of
 from kimera.clock import FakeClock
 from kimera.errors import ConfigurationError
 from kimera.missions import control
@@ -33,15 +31,14 @@ async def test_every_route_denies_by_default(home: control.Home, keys: Keys, cal
     walked = 0
     for route in iter_route_contexts(app.routes):
         path = re.sub(r"\{(\w+)\}", lambda found: SAMPLES.get(found[1], "x"), route.path_format or "")
-        if path in app.state.gate.public:
+        if path in app.state.gate.board.public:
             continue
         for method in route.methods or ():
             for key in (None, wrong, expired, revoked.secret, "kimera_x.y", "nonsense"):
                 answer = await caller(app, key).request(method, path)
                 assert 401 == answer.status_code, (path, method, key)
                 assert answer.headers["www-authenticate"].startswith("Bearer")
-            dependant = getattr(route, "dependant", None)
-            if method not in {"GET", "HEAD"} and scope_of(dependant) != "read":
+            if method not in {"GET", "HEAD"} and app.state.gate.board.scopes[method, route.path or ""] != "read":
                 assert 403 == (await caller(app, weak).request(method, path, json={"text": "x"})).status_code
             walked += 1
     assert walked >= 4
@@ -170,4 +167,4 @@ def test_a_route_that_says_nothing_does_not_start(home: control.Home) -> None:
 
     app.include_router(forgotten)
     with pytest.raises(ConfigurationError, match="/api/forgotten"):
-        survey(app, app.state.gate)
+        app.state.gate.board.survey()

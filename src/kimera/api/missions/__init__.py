@@ -1,5 +1,12 @@
 """Missions over HTTP: start, list, follow, read, check, export."""
 
-from kimera.api.missions.routes import router
+from fastapi import APIRouter
 
-__all__ = ["router"]
+from kimera.api.missions import acting, following, reading, starting
+
+__all__ = ["routers"]
+
+
+def routers() -> tuple[APIRouter, ...]:
+    """Return the routers of everything under /api/missions and /api/artifacts."""
+    return starting.router(), acting.router(), following.router(), reading.router()

@@ -29,7 +29,7 @@ WAITING = 8
 
 def router() -> APIRouter:
     """Return the routes of one mission."""
-    routes = APIRouter(prefix="/missions/{mission_id:mission}", tags=["missions"])
+    routes = APIRouter(prefix="/api/missions/{mission_id:mission}", tags=["missions"])
     desk = Bulkhead(VERIFYING, queue=WAITING, max_wait=30.0, name="verify")
     threads = anyio.CapacityLimiter(VERIFYING)
 

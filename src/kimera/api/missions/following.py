@@ -67,7 +67,7 @@ async def _position(
 
 def router() -> APIRouter:
     """Return the routes of event streams."""
-    routes = APIRouter(prefix="/missions/{mission_id:mission}/events", tags=["events"])
+    routes = APIRouter(prefix="/api/missions/{mission_id:mission}/events", tags=["events"])
 
     @routes.get(
         "",

@@ -53,7 +53,7 @@ def router() -> APIRouter:
     shelf: Cache[str, bytes] = Cache(KEPT, None)
 
     @routes.get(
-        "/missions/{mission_id:mission}/versions", operation_id="list_versions", summary="List a report's versions"
+        "/api/missions/{mission_id:mission}/versions", operation_id="list_versions", summary="List a report's versions"
     )
     def list_versions(request: Request, mission: Mission) -> VersionPage:
         """List every version of the report, oldest first. Versions never change."""
@@ -61,7 +61,7 @@ def router() -> APIRouter:
         return VersionPage(items=tuple(VersionView.of(one) for one in stored))
 
     @routes.get(
-        "/missions/{mission_id:mission}/report",
+        "/api/missions/{mission_id:mission}/report",
         operation_id="get_report",
         summary="Read a report",
         response_class=Response,
@@ -96,7 +96,7 @@ def router() -> APIRouter:
         return Response(_rendered(home, stored, chosen, shelf), headers=headers, media_type=MEDIA[chosen])
 
     @routes.get(
-        "/missions/{mission_id:mission}/export",
+        "/api/missions/{mission_id:mission}/export",
         operation_id="export_report",
         summary="Download a report",
         response_class=Response,
@@ -121,7 +121,7 @@ def router() -> APIRouter:
         return Response(_rendered(home, stored, form, shelf), headers=attachment(name), media_type=MEDIA[form])
 
     @routes.get(
-        "/artifacts/{sha256}",
+        "/api/artifacts/{sha256}",
         operation_id="get_artifact",
         summary="Fetch what a report rests on",
         response_class=FileResponse,

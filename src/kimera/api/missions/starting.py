@@ -31,7 +31,7 @@ LOCATION = {
 
 def router() -> APIRouter:
     """Return the routes that start and list missions."""
-    routes = APIRouter(prefix="/missions", tags=["missions"])
+    routes = APIRouter(prefix="/api/missions", tags=["missions"])
 
     @routes.post(
         "",

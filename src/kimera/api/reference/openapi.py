@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 import kimera
 from kimera.api.problems import CODES, NEXT_STEPS
-from kimera.api.security import scope_of
 
 __all__ = ["ProblemView", "describe"]
 
@@ -120,14 +119,9 @@ def describe(app: FastAPI) -> Document:
 
 
 def _scopes(app: FastAPI) -> dict[tuple[str, str], str]:
-    found = {}
-    for route in iter_route_contexts(app.routes):
-        dependant = getattr(route, "dependant", None)
-        for method in route.methods or ():
-            found[route.path_format or "/", method] = (
-                scope_of(dependant) if dependant is not None else None
-            ) or "admin"
-    return found
+    scopes: dict[tuple[str, str], str] = app.state.gate.board.scopes
+    shown = {route.path or "/": route.path_format or "/" for route in iter_route_contexts(app.routes)}
+    return {(shown[path], method): scope for (method, path), scope in scopes.items()}
 
 
 def _problem(status: int | None) -> Document:

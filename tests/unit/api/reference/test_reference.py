@@ -16,6 +16,7 @@ from kimera.api import create_app, requires
 from kimera.api.reference import describe
 from kimera.api.reference.openapi import TAGS
 from kimera.api.reference.page import render_page
+from kimera.api.switchboard import mount
 from kimera.missions import control
 
 GATEWAY = Path(__file__).resolve().parents[4] / "docs" / "gateway.md"
@@ -132,7 +133,8 @@ def test_what_routes_say_is_escaped(app: FastAPI) -> None:
         """Say `<b>code</b>` and **<i>strong</i>**."""
         return text
 
-    app.include_router(routes)
+    mount(app, routes)
+    app.state.gate.board.survey()
     page = render_page(describe(app))
     assert "<script" not in page and "<img" not in page and "<i>" not in page
     assert "<strong>&lt;i&gt;strong&lt;/i&gt;</strong>" in page
