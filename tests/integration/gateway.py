@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.databases import database_url
+from tests.integration.test_workers import until
 
 from kimera.missions import control
 from kimera.settings import Settings
-from kimera.storage.keys import Keys
+from kimera.storage.keys import SCOPES, Keys
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "from kimera.cli import main; main()"
@@ -32,9 +33,14 @@ class Gateway:
     place: Path
     database: str | None
     changes: dict[str, str]
-    process: subprocess.Popen[str] | None = None
+    process: subprocess.Popen[bytes] | None = None
     address: tuple[str, int] = ("127.0.0.1", 0)
-    said: list[str] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def log(self) -> Path:
+        """Return the file with what the server says."""
+        return self.place / "log"
 
     @property
     def url(self) -> str:
@@ -58,31 +64,25 @@ class Gateway:
         }
         if self.database is not None:
             ours["KIMERA_DATABASE_URL"] = self.database
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", RUN, "serve"], stderr=subprocess.PIPE, text=True, env=known | ours | self.changes
-        )
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.said.append(line)
-            found = re.search(r"answers on http://([\d.]+):(\d+)", line)
-            if found:
-                self.address = found[1], int(found[2])
-                return
-        raise AssertionError("".join(self.said))
+        # a file, not a pipe: a server whose log nobody reads would stand still when the pipe is full
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", RUN, "serve"], stderr=log, env=known | ours | self.changes
+            )
+        until(lambda: self.process is None or self.process.poll() is not None or "answers on" in self.log.read_text())
+        found = re.search(r"answers on http://([\d.]+):(\d+)", self.log.read_text())
+        assert found, self.log.read_text()
+        self.address = found[1], int(found[2])
 
     def end(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal and return the exit code; what it still said is kept."""
+        """Send a signal and return the exit code."""
         assert self.process is not None
-        assert self.process.stderr is not None
         if self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(40)
-        self.said += self.process.stderr.readlines()
-        self.process.stderr.close()
-        return code
+        return self.process.wait(40)
 
     def key(self, tenant: str = "local", scope: str = "admin") -> str:
-        """Return a new key."""
+        """Return a new key of a tenant; `keys` holds one of each scope of the tenant local."""
         with control.open_home(self.settings) as home:
             return Keys(home.database).create("test", tenant, scope).secret
 
@@ -151,6 +151,7 @@ def gateway(kind: str, place: Path, **changes: str) -> Iterator[Gateway]:
     (folder / "note.txt").write_text("The mean mass of species b was higher in 2009. Species a was lighter.\n")
     with database_url(kind, place) as address:
         one = Gateway(place, None if kind == "sqlite" else address, changes)
+        one.keys = {scope: one.key(scope=scope) for scope in SCOPES}
         one.start()
         try:
             yield one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi import Path as InPath
@@ -43,6 +43,12 @@ KEPT = 64
 KEPT_BYTES = 1 << 20
 TEXT = {"schema": {"type": "string"}}
 BINARY = {"schema": {"type": "string", "format": "binary"}}
+ARTIFACTS: dict[str, Any] = {
+    "application/json": {},
+    "text/plain": TEXT,
+    "image/svg+xml": TEXT,
+    "application/vnd.apache.parquet": BINARY,
+}
 NOT_MODIFIED = {"description": "You have it already: it is the one with the ETag you sent."}
 FILE = {"description": "The file, as an attachment."}
 
@@ -125,7 +131,7 @@ def router() -> APIRouter:
         operation_id="get_artifact",
         summary="Fetch what a report rests on",
         response_class=FileResponse,
-        responses={200: FILE | {"content": {"application/octet-stream": BINARY}}, 304: NOT_MODIFIED},
+        responses={200: FILE | {"content": ARTIFACTS}, 304: NOT_MODIFIED},
     )
     def get_artifact(
         request: Request,
