@@ -24,6 +24,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
@@ -34,17 +36,19 @@ PER_SECOND = 2.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
+class Note(BaseModel, extra="forbid"):
+    """The body of the trivial request."""
+
+    text: str
+    number: int
+
+
 # -- servers --------------------------------------------------------------------------------------------------------
 
 
 def probe_router(*dependencies: Any) -> Any:
     """Return a router with one trivial endpoint, the same for both servers."""
     from fastapi import APIRouter
-    from pydantic import BaseModel
-
-    class Note(BaseModel, extra="forbid"):
-        text: str
-        number: int
 
     routes = APIRouter(prefix="/api/probe")
 
@@ -164,7 +168,7 @@ async def load(port: int, message: bytes, wanted: int, connections: int, seconds
     def at(share: float) -> float:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
 
-    return {"per_second": len(times) / whole, "p50": at(0.5), "p95": at(0.95), "p99": at(0.99)}
+    return {"requests": len(times), "per_second": len(times) / whole, "p50": at(0.5), "p95": at(0.95), "p99": at(0.99)}
 
 
 async def view(port: int, mission: str, total: int, breaks: bool) -> list[int]:
@@ -256,9 +260,11 @@ def throughput(bare: Server, ours: Server, done: str, seconds: float, connection
     for _ in range(ROUNDS):
         for name, (server, message, wanted) in rows.items():
             text = message.decode("latin-1")
+            cpu = -server.cpu()
             found = in_own_process(
                 "load", port=server.port, message=text, wanted=wanted, connections=connections, seconds=seconds
             )
+            found["cpu_us"] = (cpu + server.cpu()) / found["requests"] * 1e6
             rounds[name].append(found)
     return {
         name: {key: statistics.median(one[key] for one in found) for key in found[0]} for name, found in rounds.items()
@@ -309,15 +315,17 @@ def streams(ours: Server, place: Path, mission: str, viewers: int) -> dict[str, 
 
 def show(rows: dict[str, dict[str, float]], stream: dict[str, float], options: argparse.Namespace) -> None:
     """Print the tables."""
-    base = rows["bare FastAPI, trivial POST"]["per_second"]
+    bare = rows["bare FastAPI, trivial POST"]
+    base = bare["per_second"]
     print(
         f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, SQLite; {options.connections} connections, ", end=""
     )
     print(f"{options.seconds:g} s a row, middle of {ROUNDS} rounds\n")
-    print(f"{'':34} {'per s':>8} {'of bare':>8} {'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8}")
+    print(f"{'':34} {'per s':>8} {'of bare':>8} {'CPU us':>8} {'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8}")
     for name, row in rows.items():
         share = f"{row['per_second'] / base:.2f}"
-        print(f"{name:34} {row['per_second']:8.0f} {share:>8} {row['p50']:8.2f} {row['p95']:8.2f} {row['p99']:8.2f}")
+        times = " ".join(f"{row[one]:8.2f}" for one in ("p50", "p95", "p99"))
+        print(f"{name:34} {row['per_second']:8.0f} {share:>8} {row['cpu_us']:8.0f} {times}")
     print(
         f"\n{options.viewers} viewers, {PER_SECOND:g} events/s for {STREAM_SECONDS:g} s: {stream['events']:.0f} events "
         f"delivered, {stream['lost']:.0f} lost, {stream['twice']:.0f} twice, {stream['returned']:.0f} came back; "

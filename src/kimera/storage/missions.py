@@ -53,10 +53,12 @@ SELECT_TENANT_ROWS = (
 BEFORE = briefs.c.mission_id < sa.bindparam("before")
 BEFORE_ROW = missions.c.mission_id < sa.bindparam("before")
 IN_STATE = missions.c.state == sa.bindparam("state")
-COUNT_OPEN = (
-    sa.select(sa.func.count())
-    .select_from(missions.join(briefs, briefs.c.mission_id == missions.c.mission_id))
-    .where(OF_TENANT, missions.c.state.not_in(sorted(TERMINAL)))
+OPEN_STATES = sorted(set(ALLOWED) - TERMINAL)
+SELECT_SOME_OPEN = (  # states are listed, not excluded: that is a range of an index, however many missions have ended
+    sa.select(missions.c.mission_id)
+    .join(briefs, briefs.c.mission_id == missions.c.mission_id)
+    .where(missions.c.state.in_(OPEN_STATES), OF_TENANT)
+    .limit(sa.bindparam("limit"))
 )
 SELECT_HEADS = sa.select(missions.c.mission_id, missions.c.seq, missions.c.state).where(
     missions.c.mission_id.in_(sa.bindparam("ids", expanding=True))
@@ -259,10 +261,10 @@ class Missions:
         """Return every mission that has not ended, oldest first."""
         return self._rows(SELECT_OPEN)
 
-    def count_unfinished(self, tenant: str) -> int:
-        """Return how many missions of a tenant have not ended."""
-        where = {"tenant": tenant}
-        return int(self.database.read(lambda connection: connection.execute(COUNT_OPEN, where).scalar_one()))
+    def count_unfinished(self, tenant: str, most: int) -> int:
+        """Return how many missions of a tenant have not ended, counting no further than ``most``."""
+        where = {"tenant": tenant, "limit": most}
+        return len(self.database.read(lambda connection: connection.execute(SELECT_SOME_OPEN, where).all()))
 
     def pending(self) -> list[MissionRow]:
         """Return the missions nobody has begun, oldest first."""

@@ -12,7 +12,7 @@ import anyio
 from fastapi import APIRouter, Body, Request, Response
 
 from kimera.api.missions.models import MissionView, RetryAsked, VerificationView
-from kimera.api.missions.parts import IdempotencyKey, IfNoneMatch, Mission, Number, home_of, tenant_of
+from kimera.api.missions.parts import IdempotencyKey, IfNoneMatch, MissionId, Number, home_of, tenant_of
 from kimera.api.repeats import answer_once
 from kimera.api.security import requires
 from kimera.errors import MissionCancelled, OperationTimeout
@@ -42,9 +42,10 @@ def router() -> APIRouter:
         response_model=MissionView,
     )
     def get_mission(
-        request: Request, response: Response, mission: Mission, if_none_match: IfNoneMatch = None
+        request: Request, response: Response, mission_id: MissionId, if_none_match: IfNoneMatch = None
     ) -> MissionView | Response:
         """Show state, tracks, versions and cost. The ETag changes with every event."""
+        mission = control.get(home_of(request), mission_id, tenant_of(request))
         tag = f'"{mission.mission_id}.{mission.seq}"'
         if matches(if_none_match, tag):
             return Response(status_code=304, headers={"etag": tag})
@@ -53,9 +54,9 @@ def router() -> APIRouter:
         return _view(request, mission)
 
     @routes.post("/cancel", operation_id="cancel_mission", summary="Cancel a mission", dependencies=[requires("write")])
-    def cancel_mission(request: Request, mission: Mission, idempotency_key: IdempotencyKey = None) -> Response:
+    def cancel_mission(request: Request, mission_id: MissionId, idempotency_key: IdempotencyKey = None) -> Response:
         """Stop a mission at its next step, at once when nobody works on it. What was reported stays readable."""
-        return _acted(request, lambda home, tenant: control.cancel(home, mission.mission_id, tenant))
+        return _acted(request, lambda home, tenant: control.cancel(home, mission_id, tenant))
 
     @routes.post(
         "/resume",
@@ -64,27 +65,27 @@ def router() -> APIRouter:
         summary="Continue a mission",
         dependencies=[requires("write")],
     )
-    def resume_mission(request: Request, mission: Mission, idempotency_key: IdempotencyKey = None) -> Response:
+    def resume_mission(request: Request, mission_id: MissionId, idempotency_key: IdempotencyKey = None) -> Response:
         """Note that an unfinished mission is wanted; a worker continues it from its last recorded step."""
-        return _acted(request, lambda home, tenant: control.resume(home, mission.mission_id, tenant))
+        return _acted(request, lambda home, tenant: control.resume(home, mission_id, tenant))
 
     @routes.post("/retry", operation_id="retry_mission", summary="Run tracks again", dependencies=[requires("write")])
     def retry_mission(
         request: Request,
-        mission: Mission,
+        mission_id: MissionId,
         asked: Annotated[RetryAsked, Body()] = RetryAsked(),  # noqa: B008 - frozen
         idempotency_key: IdempotencyKey = None,
     ) -> Response:
         """Run a track of a finished mission again, every failed one when none is named; the report gets a version."""
-        return _acted(request, lambda home, tenant: control.retry(home, mission.mission_id, asked.track, tenant))
+        return _acted(request, lambda home, tenant: control.retry(home, mission_id, asked.track, tenant))
 
     @routes.post(
         "/verify", operation_id="verify_mission", summary="Check a report again", dependencies=[requires("write")]
     )
-    async def verify_mission(request: Request, mission: Mission, version: Number = None) -> VerificationView:
+    async def verify_mission(request: Request, mission_id: MissionId, version: Number = None) -> VerificationView:
         """Compute every number and read every quotation again, on the files as they are now. Two run at once."""
         home, tenant = home_of(request), tenant_of(request)
-        work = partial(_verify, home, mission.mission_id, version, tenant)
+        work = partial(_verify, home, mission_id, version, tenant)
         return _verified(await desk.call(anyio.to_thread.run_sync, work, limiter=threads))
 
     return routes
@@ -109,7 +110,7 @@ def _acted(request: Request, act: Callable[[Home, str], MissionRow]) -> Response
 
 
 def _view(request: Request, row: MissionRow) -> MissionView:
-    return MissionView.of(row, control.brief(home_of(request), row.mission_id, tenant_of(request)))
+    return MissionView.of(row, control.briefs(home_of(request), [row])[row.mission_id])
 
 
 def _verify(home: Home, mission_id: str, version: int | None, tenant: str) -> Verification:

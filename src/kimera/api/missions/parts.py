@@ -10,7 +10,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from kimera.missions import control
 from kimera.missions.control import Home, MissionRow
 
-__all__ = ["MISSION_ID", "IdempotencyKey", "IfNoneMatch", "Mission", "Number", "home_of", "tenant_of"]
+__all__ = ["MISSION_ID", "IdempotencyKey", "IfNoneMatch", "Mission", "MissionId", "Number", "home_of", "tenant_of"]
 
 FORM = "m[0-9a-z]{9}[0-9a-f]{8}"
 MISSION_ID = f"^{FORM}$"

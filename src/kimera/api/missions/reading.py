@@ -14,7 +14,7 @@ from starlette.background import BackgroundTask
 import kimera
 from kimera.api.missions.acting import matches
 from kimera.api.missions.models import VersionPage, VersionView
-from kimera.api.missions.parts import IfNoneMatch, Mission, Number, home_of, tenant_of
+from kimera.api.missions.parts import IfNoneMatch, MissionId, Number, home_of, tenant_of
 from kimera.api.security import requires
 from kimera.errors import KimeraError, NotFoundError
 from kimera.missions import control
@@ -61,9 +61,9 @@ def router() -> APIRouter:
     @routes.get(
         "/api/missions/{mission_id:mission}/versions", operation_id="list_versions", summary="List a report's versions"
     )
-    def list_versions(request: Request, mission: Mission) -> VersionPage:
+    def list_versions(request: Request, mission_id: MissionId) -> VersionPage:
         """List every version of the report, oldest first. Versions never change."""
-        stored = control.versions(home_of(request), mission.mission_id, tenant_of(request))
+        stored = control.versions(home_of(request), mission_id, tenant_of(request))
         return VersionPage(items=tuple(VersionView.of(one) for one in stored))
 
     @routes.get(
@@ -82,7 +82,7 @@ def router() -> APIRouter:
     )
     def get_report(
         request: Request,
-        mission: Mission,
+        mission_id: MissionId,
         version: Number = None,
         form: Annotated[Form | None, Query(alias="format", description="Wins over Accept.")] = None,
         accept: Annotated[
@@ -92,7 +92,7 @@ def router() -> APIRouter:
     ) -> Response:
         """Read the report as JSON, Markdown or one self-contained page. A first version is there within seconds."""
         home, chosen = home_of(request), form or wanted_form(accept)
-        stored = control.version_of(home, mission.mission_id, version, tenant_of(request))
+        stored = control.version_of(home, mission_id, version, tenant_of(request))
         tag = f'"{stored.blob[:24]}.{chosen}.{kimera.__version__}"'
         headers = {"etag": tag, "vary": "Accept", "cache-control": PRIVATE, "x-report-version": str(stored.version)}
         if matches(if_none_match, tag):
@@ -113,15 +113,15 @@ def router() -> APIRouter:
     )
     def export_report(
         request: Request,
-        mission: Mission,
+        mission_id: MissionId,
         version: Number = None,
         form: Annotated[Bundle, Query(alias="format", description="zip: with code, quotations and hashes.")] = "zip",
         with_sources: Annotated[bool, Query(description="zip: put the files themselves in as well.")] = False,
     ) -> Response:
         """Download the report; the zip is enough for `kimera verify` on another machine that has the files."""
         home = home_of(request)
-        stored = control.version_of(home, mission.mission_id, version, tenant_of(request))
-        name = f"{mission.mission_id}.{stored.version}.{form}"
+        stored = control.version_of(home, mission_id, version, tenant_of(request))
+        name = f"{mission_id}.{stored.version}.{form}"
         if form == "zip":
             return _bundle(home, stored, name, with_sources)
         return Response(_rendered(home, stored, form, shelf), headers=attachment(name), media_type=MEDIA[form])

@@ -102,7 +102,8 @@ def _start(request: Request, asked: Wishes, folder: Path, key: str | None) -> Mi
         request_key=key or secrets.token_hex(16),
         tenant=tenant,
     )
-    return MissionView.of(control.get(home, mission_id, tenant), control.brief(home, mission_id, tenant))
+    row = control.get(home, mission_id, tenant)
+    return MissionView.of(row, control.briefs(home, [row])[mission_id])
 
 
 def _created(mission: MissionView) -> Response:

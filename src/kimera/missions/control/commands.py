@@ -265,11 +265,12 @@ def versions(home: Home, mission_id: str, tenant: str | None = None) -> list[Ver
 
 def version_of(home: Home, mission_id: str, number: int | None = None, tenant: str | None = None) -> Version:
     """Return one version's record, the newest by default; raises `NotFoundError`."""
-    wanted = [one for one in versions(home, mission_id, tenant) if number is None or one.version == number]
-    if not wanted:
+    found = home.attempts.version(mission_id, number, tenant)
+    if found is None:
+        get(home, mission_id, tenant)
         what = "report yet" if number is None else f"version {number} of its report"
         raise NotFoundError(f"Mission {mission_id} has no {what}; `kimera show {mission_id}` says where it stands.")
-    return wanted[-1]
+    return found
 
 
 def outcome(
@@ -325,7 +326,7 @@ def resume(home: Home, mission_id: str, tenant: str | None = None) -> MissionRow
 
 def check_room(home: Home, tenant: str, most: int) -> None:
     """Raise `RateLimited` when a tenant has as many unfinished missions as it may."""
-    if home.missions.count_unfinished(tenant) >= most:
+    if home.missions.count_unfinished(tenant, most) >= most:
         raise RateLimited(
             f"{most} missions are unfinished, more are not taken; wait for one to end, or cancel one.",
             retry_after=ROOM_SECONDS,
