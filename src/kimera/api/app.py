@@ -12,7 +12,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 import kimera
-from kimera.api import health, missions, reference
+from kimera.api import figures, health, missions, reference
 from kimera.api.gate import Gate
 from kimera.api.middleware import Entrance
 from kimera.api.missions.following import NothingMore
@@ -54,7 +54,7 @@ def create_app(home: Home, settings: Settings | None = None, *, worker: health.P
     )
     app.state.gate, app.state.home = gate, home
     gate.board = Switchboard(app)
-    mount(app, health.router(), *missions.routers(), reference.router())
+    mount(app, health.router(), *missions.routers(), figures.router(), reference.router())
     app.add_exception_handler(HTTPException, _framework_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(NothingMore, _nothing_more)
