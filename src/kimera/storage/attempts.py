@@ -71,6 +71,12 @@ SELECT_NEWEST = (
 )
 THIS_VERSION = versions.c.version == sa.bindparam("number")
 OF_TENANT = sa.exists().where(briefs.c.mission_id == versions.c.mission_id, briefs.c.tenant == sa.bindparam("tenant"))
+COUNT_OPEN = (
+    sa.select(attempts.c.status, sa.func.count().label("n"))
+    .where(attempts.c.status.in_(OPEN))
+    .group_by(attempts.c.status)
+)
+COUNT_DEAD = sa.select(sa.func.count()).where(dead_letters.c.resolved.is_(False))
 INSERT_DEAD = dead_letters.insert()
 SELECT_DEAD = sa.select(dead_letters).where(dead_letters.c.resolved.is_(False)).order_by(dead_letters.c.at)
 RESOLVE_DEAD = (
@@ -344,6 +350,15 @@ class Attempts:
             statement, where = statement.where(OF_TENANT), where | {"tenant": tenant}
         found = self.database.read(lambda connection: connection.execute(statement, where).first())
         return None if found is None else Version(**found._asdict())
+
+    def census(self) -> dict[str, int]:
+        """Return how many attempts are pending and running, and under ``dead`` how many dead letters are open."""
+
+        def work(connection: sa.Connection) -> dict[str, int]:
+            found = {row.status: row.n for row in connection.execute(COUNT_OPEN)}
+            return found | {"dead": connection.execute(COUNT_DEAD).scalar_one()}
+
+        return self.database.read(work)
 
     def dead_letters(self) -> list[DeadLetter]:
         """Return what failed for good and was not retried since, oldest first."""
