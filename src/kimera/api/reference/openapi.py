@@ -115,6 +115,7 @@ def describe(app: FastAPI) -> Document:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _complete(operation, path, method, scopes[path, method.upper()])
+            _say_what_comes(operation["responses"], schemas)
     return document
 
 
@@ -167,6 +168,18 @@ def _complete(operation: Document, path: str, method: str, scope: str) -> None:
     answers["default"] = {"$ref": "#/components/responses/Problem"}
     operation["responses"] = {name: _fitting(answer) for name, answer in sorted(answers.items())}
     _tidy(operation.get("parameters", []))
+
+
+def _say_what_comes(answers: Document, schemas: Document) -> None:
+    """Describe an answer by what it holds, where the framework would say that it was successful."""
+    for answer in answers.values():
+        if answer.get("description") == "Successful Response":
+            content: Document = next(iter(answer.get("content", {}).values()), {})
+            reference = content.get("schema", {}).get("$ref", "")
+            held = schemas.get(reference.rsplit("/", 1)[-1], {}).get("description", "")
+            answer["description"] = held.split("\n")[0] or (
+                "Events, one after the other." if "itemSchema" in content else "Done."
+            )
 
 
 def _fitting(answer: Document) -> Document:
