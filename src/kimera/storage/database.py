@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
@@ -20,6 +20,7 @@ from kimera.clock import Clock, SystemClock
 from kimera.errors import NewerSchema, StorageError, StorageFull
 from kimera.resilience import Retry
 from kimera.storage.schema import REVISION, REVISIONS, metadata, revision_table
+from kimera.storage.timing import Meter, Timing, operation_of
 
 __all__ = ["Database", "engine_for", "open_database", "storage_errors", "storage_failure"]
 
@@ -39,6 +40,13 @@ SYNCHRONOUS = {"NORMAL": "PRAGMA synchronous=NORMAL", "FULL": "PRAGMA synchronou
 SCHEMA_LOCK = sa.text("SELECT pg_advisory_xact_lock(7236154021)")
 
 
+class PoolUse(NamedTuple):
+    """Connections of a pool."""
+
+    idle: int
+    lent: int
+
+
 class Database:
     """A pool of connections and the two ways to use it: `read` and `write`, each one transaction."""
 
@@ -51,31 +59,48 @@ class Database:
             max_delay=LONGEST_PAUSE,
             name="database",
             clock=clock or SystemClock(),
+            on_event=telemetry.on_resilience_event,
         )
         self._again = retry(_call)
+        self._meter = Meter(engine.dialect.name)
         self.clock = clock or SystemClock()
+
+    name = "database"
+    """Under which its pool is shown."""
 
     @property
     def embedded(self) -> bool:
         """Return whether this is a SQLite file in the home folder."""
         return self.engine.dialect.name == "sqlite"
 
-    def write(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run ``work`` in one transaction, again after a transient failure; raises `StorageError`."""
+    def write(self, work: Callable[[sa.Connection], T], *, operation: str | None = None) -> T:
+        """Run ``work`` in one transaction, again after a transient failure; raises `StorageError`.
+
+        It is timed as ``operation``, or under the name of the module it is written in (`kimera.storage.timing`).
+        """
         begun = time.monotonic()
         try:
-            done = self._repeat(lambda: self._in_transaction(work))
+            with Timing(self._meter, operation or operation_of(work, "write")):
+                done = self._repeat(lambda: self._in_transaction(work))
         except StorageError as failure:
-            telemetry.span_over("store.write", time.monotonic() - begun, error=failure, operation=_operation(work))
+            telemetry.span_over("store.write", time.monotonic() - begun, error=failure, operation=_method(work))
             raise
         taken = time.monotonic() - begun
         if taken > SLOW_SECONDS:
-            telemetry.span_over("store.write", taken, operation=_operation(work))
+            telemetry.span_over("store.write", taken, operation=_method(work))
         return done
 
-    def read(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run ``work`` on a connection without keeping a write lock; raises `StorageError`."""
-        return self._repeat(lambda: self._on_connection(work))
+    def read(self, work: Callable[[sa.Connection], T], *, operation: str | None = None) -> T:
+        """Run ``work`` on a connection without keeping a write lock, timed as in `write`; raises `StorageError`."""
+        with Timing(self._meter, operation or operation_of(work, "read")):
+            return self._repeat(lambda: self._on_connection(work))
+
+    def stats(self) -> PoolUse:
+        """Return how many connections of the pool rest and how many are lent."""
+        pool = self.engine.pool
+        if not isinstance(pool, sa.QueuePool):
+            return PoolUse(0, 0)
+        return PoolUse(pool.checkedin(), pool.checkedout())
 
     def now(self) -> float:
         """Return seconds since 1970 on the database's clock, which all workers share."""
@@ -131,6 +156,7 @@ def open_database(url: str, *, synchronous: str = "NORMAL", clock: Clock | None 
     reached, `StorageFull` when there is no room.
     """
     database = Database(engine_for(url, synchronous=synchronous), clock)
+    telemetry.watch(database)
     try:
         _bring_up(database)
     except DBAPIError as failure:
@@ -205,7 +231,7 @@ def storage_failure(failure: DBAPIError) -> StorageError:
     )
 
 
-def _operation(work: Callable[..., Any]) -> str:
+def _method(work: Callable[..., Any]) -> str:
     """Return the method whose transaction this is, as in ``Missions.append``."""
     return str(getattr(work, "__qualname__", type(work).__qualname__)).partition(".<locals>")[0]
 

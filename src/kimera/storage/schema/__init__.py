@@ -20,7 +20,7 @@ from kimera.storage.schema.missions import (
     versions,
     workers,
 )
-from kimera.storage.schema.telemetry import alerts, audit_log, logs, mission_outcomes, rollups, spans
+from kimera.storage.schema.telemetry import alerts, audit_log, leases, logs, mission_outcomes, rollups, spans
 
 __all__ = [
     "REVISION",
@@ -35,6 +35,7 @@ __all__ = [
     "events",
     "handoffs",
     "idempotent_requests",
+    "leases",
     "logs",
     "metadata",
     "mission_outcomes",
