@@ -7,23 +7,23 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 import sqlalchemy as sa
 
 from kimera.storage.database import Database
 from kimera.storage.fold import from_nano
+from kimera.storage.levels import past_metrics, service_levels
 from kimera.storage.schema import attempts, briefs, events, mission_outcomes, spans, spend_scopes, spend_tickets
-from kimera.telemetry.reading.slo import ServiceLevels
 from kimera.telemetry.recording.events import PROSE
 
 __all__ = ["Warehouse"]
 
 DAY = timedelta(days=1)
 FIVE_MINUTES = 300
-NANO = Decimal(10) ** 9
 
-START, END = sa.bindparam("start"), sa.bindparam("end")
+START: sa.BindParameter[Any] = sa.bindparam("start")
+END: sa.BindParameter[Any] = sa.bindparam("end")
 ENDED = (mission_outcomes.c.ended_at >= START, mission_outcomes.c.ended_at < END)
 FIRST_EVENT = sa.select(sa.func.min(events.c.at))
 SELECT_OUTCOMES = (
@@ -78,20 +78,13 @@ SELECT_QUESTIONS = (
 Row = dict[str, Any]
 
 
-class Requests(Protocol):
-    """Where requests of the past are counted: `History` of the roll-ups."""
-
-    def total(self, metric: str, by: Sequence[str], start: float, end: float) -> dict[tuple[str, ...], float]:
-        """Return how much a counter grew between two instants, per values of ``by``."""
-
-
 class Warehouse:
     """The feed of `telemetry.export` over one database."""
 
-    def __init__(self, database: Database, requests: Requests, levels: ServiceLevels) -> None:
+    def __init__(self, database: Database) -> None:
         self.database = database
-        self.requests = requests
-        self.levels = levels
+        self.past = past_metrics(database)
+        self.levels = service_levels(database)
         self._readers: dict[str, Callable[[date], Iterable[Row]]] = {
             "missions": self._missions,
             "mission_phases": self._phases,
@@ -122,10 +115,14 @@ class Warehouse:
         for row in self._read(SELECT_OUTCOMES, _instants(day)):
             mine = [one for one in told[row["mission_id"]] if row["accepted_at"] <= one["at"] <= row["ended_at"]]
             cap = row.pop("cap_nano")
-            yield row | _sums(mine) | {
-                "duration_seconds": row["ended_at"] - row["accepted_at"],
-                "cap_usd": None if cap is None else from_nano(cap),
-            }
+            yield (
+                row
+                | _sums(mine)
+                | {
+                    "duration_seconds": row["ended_at"] - row["accepted_at"],
+                    "cap_usd": None if cap is None else from_nano(cap),
+                }
+            )
 
     def _phases(self, day: date) -> Iterator[Row]:
         for row in self._read(SELECT_PHASES, _instants(day)):
@@ -159,13 +156,14 @@ class Warehouse:
             yield _timed(row)
 
     def _requests(self, day: date) -> Iterator[Row]:
-        start = datetime.combine(day, datetime.min.time(), UTC).timestamp()
-        for begin in range(int(start), int(start) + 86_400, FIVE_MINUTES):
-            by = ("route", "status_class")
-            grown = self.requests.total("kimera_http_requests_total", by, begin, begin + FIVE_MINUTES)
-            for (route, status), count in grown.items():
-                if count:
-                    yield {"bucket_start": begin, "route": route, "status_class": status, "requests": round(count)}
+        limits, by = _instants(day), ("route", "status_class")
+        trend = self.past.series("kimera_http_requests_total", by, limits["start"], limits["end"], FIVE_MINUTES)
+        if trend.step != FIVE_MINUTES:
+            return  # so long ago that only coarser rows are kept
+        for line in trend.series:
+            for point in line.points:
+                if point.value:
+                    yield {"bucket_start": point.at, **line.labels, "requests": round(point.value)}
 
     def _levels(self, day: date) -> Iterator[Row]:
         limits = _instants(day)

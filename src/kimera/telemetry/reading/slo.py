@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any, Literal, Protocol
 
 from kimera.clock import Clock, SystemClock
 from kimera.errors import ConfigurationError, ValidationError
-from kimera.telemetry.recording.metrics import metric
+from kimera.telemetry.recording.metrics import Reading
 from kimera.telemetry.retention.outcomes import Outcome, OutcomeStore
 
 __all__ = [
@@ -149,13 +149,14 @@ class ServiceLevels:
             beside={"queue_seconds_p95": nearest_rank(waits, 0.95)},
         )
 
-    def collect(self, window: str = "30d") -> None:
-        """Set the gauges of the service levels; registered as a collector by whoever serves metrics."""
+    def readings(self, window: str = "30d") -> Iterator[Reading]:
+        """Yield the gauges of the service levels; `register_collector` takes this. Ratios are shares for all three."""
         for level in self.read(window):
-            metric("kimera_slo_target").bind(slo=level.name).set(level.target if level.unit == "share" else float(FAST))
-            if level.valid:
-                metric("kimera_slo_ratio").bind(slo=level.name).set(level.good / level.valid)
-                metric("kimera_slo_error_budget_remaining_ratio").bind(slo=level.name).set(level.budget or 0.0)
+            labels = {"slo": level.name}
+            yield Reading("kimera_slo_target", level.target if level.unit == "share" else float(FAST), labels)
+            if level.valid and level.budget is not None:
+                yield Reading("kimera_slo_ratio", level.good / level.valid, labels)
+                yield Reading("kimera_slo_error_budget_remaining_ratio", level.budget, labels)
 
 
 def _counts(one: Outcome) -> bool:

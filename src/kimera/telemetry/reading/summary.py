@@ -54,7 +54,9 @@ def read_summary(past: Past, window: str = "1h", clock: Clock | None = None) -> 
         window=window,
         inference_time_ms=_milli(reading.mean("kimera_signal_inference_seconds")),
         component_time_ms={stage: _milli(parts.get(stage)) for stage in stages},
-        errors_by_module={name: round(n) for name, n in sorted(reading.totals("kimera_errors_total", "module").items()) if n},
+        errors_by_module={
+            name: round(n) for name, n in sorted(reading.totals("kimera_errors_total", "module").items()) if n
+        },
         avg_tau_score=reading.mean("kimera_signal_tau"),
         safeguard_trigger_rate=None if not decided else 1 - decisions.get("allow", 0.0) / decided,
         drift_velocity_avg=reading.mean("kimera_signal_drift_velocity"),
