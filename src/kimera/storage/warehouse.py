@@ -214,7 +214,7 @@ def _timed(row: Row) -> Row:
 
 
 def _phase(row: Row) -> str:
-    return str(json.loads(row["attributes"]).get("kimera.phase", "unknown"))
+    return str(json.loads(row["attributes"]).get("phase", "unknown"))
 
 
 def _text(mission_id: str, kind: str, place: str, at: str, text: str) -> Row:
