@@ -1,5 +1,6 @@
 """The control plane: missions that survive, from submit to the last version of the report."""
 
+from kimera.missions.control.auditing import audit, note
 from kimera.missions.control.commands import (
     Artifact,
     Attempt,
@@ -52,6 +53,7 @@ __all__ = [
     "Version",
     "Worker",
     "artifact",
+    "audit",
     "brief",
     "briefs",
     "cancel",
@@ -60,6 +62,7 @@ __all__ = [
     "get",
     "heads",
     "missions",
+    "note",
     "open_home",
     "outcome",
     "recording",
