@@ -98,8 +98,9 @@ _more: tuple[Rule, ...] = ()
 def use_rules(rules: Iterable[Rule]) -> None:
     """Add rules of an installed scanner to our own, for this process; ours are tried first."""
     global _more
-    _more = tuple(rules)
-    _rules.cache_clear()
+    if (wanted := tuple(rules)) != _more:
+        _more = wanted
+        _rules.cache_clear()
 
 
 @cache
