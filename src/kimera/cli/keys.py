@@ -42,7 +42,6 @@ def create_command(name: str, tenant: str, scope: str, days: float | None, as_js
 
     with control.open_home(load_settings()) as home:
         made = Keys(home.database).create(name, tenant, scope, lifetime=None if days is None else days * DAY)
-        control.note(home, "key.create", made.stored.key_id)
     return _show_new(made, as_json)
 
 
@@ -57,7 +56,6 @@ def rotate_command(key_id: str, grace_days: float, as_json: bool) -> int:
 
     with control.open_home(load_settings()) as home:
         made = Keys(home.database).rotate(key_id, grace=grace_days * DAY)
-        control.note(home, "key.rotate", f"{key_id} -> {made.stored.key_id}")
     return _show_new(made, as_json)
 
 
@@ -71,7 +69,6 @@ def revoke_command(key_id: str, as_json: bool) -> int:
 
     with control.open_home(load_settings()) as home:
         key = Keys(home.database).revoke(key_id)
-        control.note(home, "key.revoke", key.key_id)
     print_json(_row(key)) if as_json else click.echo(f"revoked {key.key_id} ({key.name})", err=True)
     return EXIT_OK
 

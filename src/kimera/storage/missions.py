@@ -149,9 +149,9 @@ class Missions:
     """Rows and events of missions in one database."""
 
     def __init__(self, database: Database, on_append: Callable[[str], None] | None = None) -> None:
+        self._owed: dict[str, float] = {}
         self.database = database
         self.on_append = on_append or (lambda mission_id: None)
-        self._owed: dict[str, float] = {}
 
     def create(self, brief: Brief, created: Entry, then: Sequence[Entry] = (), also: Also | None = None) -> str:
         """Store a new mission and return its id, or the id of the mission already stored for the same key or id."""

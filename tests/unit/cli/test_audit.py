@@ -1,4 +1,4 @@
-"""`kimera audit` on a home: key decisions are in the chain, and a broken chain ends with 1."""
+"""`kimera audit` on a home: the chain is shown, and a broken chain ends with 1."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from click.testing import CliRunner
 
 from kimera.cli.root import kimera_command
 from kimera.errors import ValidationError
+from kimera.guardian import AuditEvent, AuditLog
 from kimera.settings import load_settings
-from kimera.storage.database import open_database
+from kimera.storage.audit import AuditRows
+from kimera.storage.database import Database, open_database
 
 
 @pytest.fixture
@@ -32,37 +34,40 @@ def run(*arguments: str) -> tuple[int, str]:
     return done.return_value, done.stdout
 
 
-def test_what_is_done_to_keys_is_in_the_chain(home: Path) -> None:
-    """Promise: making, replacing and revoking a key leaves one row each, which names the key and never holds it."""
-    made = json.loads(run("keys", "create", "ci", "--json")[1])
-    after = json.loads(run("keys", "rotate", made["key_id"], "--json")[1])
-    run("keys", "revoke", after["key_id"])
+def recorded(home: Path, *subjects: str) -> Database:
+    home.mkdir(exist_ok=True)
+    database = open_database(f"sqlite:///{home / 'kimera.db'}")
+    log = AuditLog(AuditRows(database))
+    for subject in subjects:
+        log.append(AuditEvent(actor="usr_1", role="operator", action="key.create", decision="allow", subject=subject))
+    return database
+
+
+def test_the_newest_rows_come_first(home: Path) -> None:
+    """Promise: the list shows who did what, newest first; an empty chain holds."""
+    assert (0, "the chain holds: 0 rows\n") == run("audit", "verify")
+    recorded(home, "k1", "k2").close()
     rows = json.loads(run("audit", "list", "--json")[1])
-    assert ["key.revoke", "key.rotate", "key.create"] == [row["action"] for row in rows]
-    assert made["key_id"] == rows[2]["subject"]
-    assert made["key"] not in json.dumps(rows)
-    assert 0 == run("audit", "verify")[0]
+    assert [(2, "k2"), (1, "k1")] == [(row["seq"], row["subject"]) for row in rows]
+    assert "usr_1            key.create       allow k2" in run("audit", "list", "--limit", "1")[1]
 
 
 def test_a_changed_row_and_a_cut_tail_end_with_one(home: Path) -> None:
     """Promise: verify names the bad row; with the anchor of an earlier look a removed end is seen."""
-    for name in ("a", "b", "c"):
-        run("keys", "create", name)
+    database = recorded(home, "a", "b", "c")
     anchor = json.loads(run("audit", "verify", "--json")[1])["anchor"]
-    database = open_database(f"sqlite:///{home / 'kimera.db'}")
     with database.engine.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER audit_log_no_update")
         connection.exec_driver_sql("DROP TRIGGER audit_log_no_delete")
         connection.exec_driver_sql("DELETE FROM audit_log WHERE seq = 3")
     assert 0 == run("audit", "verify")[0]
-    assert (1, 3) == (
-        run("audit", "verify", "--anchor", anchor)[0],
-        json.loads(run("audit", "verify", "--anchor", anchor, "--json")[1])["first_bad"],
-    )
+    code, text = run("audit", "verify", "--anchor", anchor, "--json")
+    assert (1, 3) == (code, json.loads(text)["first_bad"])
     with database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE audit_log SET actor = 'somebody else' WHERE seq = 1")
     database.close()
-    assert (1, 1) == (run("audit", "verify")[0], json.loads(run("audit", "verify", "--json")[1])["first_bad"])
+    code, text = run("audit", "verify", "--json")
+    assert (1, 1) == (code, json.loads(text)["first_bad"])
 
 
 def test_an_anchor_that_is_none_is_refused(home: Path) -> None:

@@ -1,6 +1,6 @@
 """The control plane: missions that survive, from submit to the last version of the report."""
 
-from kimera.missions.control.auditing import audit, note
+from kimera.missions.control.auditing import audit
 from kimera.missions.control.commands import (
     Artifact,
     Attempt,
@@ -62,7 +62,6 @@ __all__ = [
     "get",
     "heads",
     "missions",
-    "note",
     "open_home",
     "outcome",
     "recording",
