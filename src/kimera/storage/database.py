@@ -22,11 +22,12 @@ from kimera.resilience import Retry
 from kimera.storage.schema import REVISION, REVISIONS, metadata, revision_table
 from kimera.storage.timing import Meter, Timing, operation_of
 
-__all__ = ["Database", "engine_for", "open_database", "storage_errors", "storage_failure"]
+__all__ = ["IN_MEMORY", "Database", "engine_for", "open_database", "storage_errors", "storage_failure"]
 
 T = TypeVar("T")
 
 ATTEMPTS = 9
+IN_MEMORY = "sqlite:///:memory:"
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 4.0
 SLOW_SECONDS = 0.1
@@ -81,7 +82,7 @@ class Database:
         begun = time.monotonic()
         try:
             with Timing(self._meter, operation or operation_of(work, "write")):
-                done = self._repeat(lambda: self._in_transaction(work))
+                done = self.repeat(lambda: self._in_transaction(work))
         except StorageError as failure:
             telemetry.span_over("store.write", time.monotonic() - begun, error=failure, operation=_method(work))
             raise
@@ -93,7 +94,7 @@ class Database:
     def read(self, work: Callable[[sa.Connection], T], *, operation: str | None = None) -> T:
         """Run ``work`` on a connection without keeping a write lock, timed as in `write`; raises `StorageError`."""
         with Timing(self._meter, operation or operation_of(work, "read")):
-            return self._repeat(lambda: self._on_connection(work))
+            return self.repeat(lambda: self._on_connection(work))
 
     def stats(self) -> PoolUse:
         """Return how many connections of the pool rest and how many are lent."""
@@ -111,6 +112,16 @@ class Database:
         """Give all connections back."""
         self.engine.dispose()
 
+    def repeat(self, attempt: Callable[[], T]) -> T:
+        """Call ``attempt``, again after a transient failure of the database; raises `StorageError`."""
+        try:
+            result: T = self._again(attempt)
+        except IntegrityError:
+            raise  # a derived key was taken meanwhile: the caller knows what that means
+        except DBAPIError as failure:
+            raise storage_failure(failure) from failure
+        return result
+
     def _in_transaction(self, work: Callable[[sa.Connection], T]) -> T:
         with self.engine.begin() as connection:
             if self.embedded:
@@ -122,20 +133,15 @@ class Database:
         with self.engine.connect() as connection:
             return work(connection)
 
-    def _repeat(self, attempt: Callable[[], T]) -> T:
-        try:
-            result: T = self._again(attempt)
-        except IntegrityError:
-            raise  # a derived key was taken meanwhile: the caller knows what that means
-        except DBAPIError as failure:
-            raise storage_failure(failure) from failure
-        return result
-
 
 def engine_for(url: str, *, synchronous: str = "NORMAL", pool: int = 10) -> sa.Engine:
     """Return an engine for a ``sqlite:///`` or ``postgresql://`` address with our connection settings."""
     if url.startswith("sqlite"):
-        engine = sa.create_engine(url, pool_size=pool, max_overflow=20, connect_args={"check_same_thread": False})
+        # a database in memory exists in one connection only: whoever uses it takes turns
+        pooling: dict[str, Any] = (
+            {"poolclass": sa.StaticPool} if url == IN_MEMORY else {"pool_size": pool, "max_overflow": 20}
+        )
+        engine = sa.create_engine(url, **pooling, connect_args={"check_same_thread": False})
         pragmas = (*PRAGMAS, SYNCHRONOUS[synchronous])
 
         @sa.event.listens_for(engine, "connect")
