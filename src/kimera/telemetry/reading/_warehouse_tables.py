@@ -173,13 +173,17 @@ TEXTS = _table(
 
 
 def bigquery_schema(table: WarehouseTable) -> list[dict[str, Any]]:
-    """Return the table's schema as `bq load --schema` takes it."""
+    """Return the table's schema in BigQuery's form.
+
+    Parquet columns are optional as DuckDB writes them, and an optional column does not load into a REQUIRED one: the
+    mode is NULLABLE throughout, and the writer refuses a required value that is missing.
+    """
     return [
         {
             "name": one.name,
             "type": one.type,
-            "mode": "REQUIRED" if one.required else "NULLABLE",
-            "description": one.says,
+            "mode": "NULLABLE",
+            "description": f"{one.says} Never null." if one.required else one.says,
         }
         | ({"precision": str(MONEY[0]), "scale": str(MONEY[1])} if one.type == "NUMERIC" else {})
         for one in table.columns
