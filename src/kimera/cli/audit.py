@@ -46,14 +46,15 @@ def list_command(limit: int, as_json: bool) -> int:
 @json_option
 def verify_command(anchor: str | None, as_json: bool) -> int:
     """Read the chain from the beginning. Exit code 1 when a row is changed, missing or out of place."""
-    from kimera.guardian.audit import Anchor
+    from kimera.guardian.audit import Anchor, AuditLog
     from kimera.missions import control
+    from kimera.storage.audit import AuditRows
 
     noted = ANCHOR.fullmatch(anchor) if anchor else None
     if anchor and noted is None:
         raise ValidationError("An anchor is a number, a colon and 64 hex digits, as the log wrote it.", field="anchor")
     with control.open_home(load_settings()) as home:
-        report = control.audit(home).verify(Anchor(int(noted[1]), noted[2]) if noted else None)
+        report = AuditLog(AuditRows(home.database)).verify(Anchor(int(noted[1]), noted[2]) if noted else None)
     last = f"{report.last.seq}:{report.last.hash}" if report.last else None
     if as_json:
         print_json({"ok": report.ok, "count": report.count, "first_bad": report.first_bad, "anchor": last})

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from kimera.storage.database import Database
 from kimera.storage.outcomes import Outcomes
 from kimera.storage.rollups import Rollups
-from kimera.telemetry.reading.series import History
 from kimera.telemetry.reading import slo, summary
+from kimera.telemetry.reading.series import History
 from kimera.telemetry.reading.slo import ServiceLevels
 from kimera.telemetry.recording.metrics import register_collector
 

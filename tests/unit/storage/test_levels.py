@@ -11,7 +11,7 @@ from kimera.errors import ConfigurationError
 from kimera.storage.database import open_database
 from kimera.storage.levels import attach_levels
 from kimera.storage.missions import Brief, Entry, Missions
-from kimera.telemetry.reading.exposition import render
+from kimera.telemetry.recording.metrics import REGISTRY
 
 
 def test_levels_are_there_while_attached(tmp_path: Path) -> None:
@@ -25,7 +25,8 @@ def test_levels_are_there_while_attached(tmp_path: Path) -> None:
     try:
         assert (0, 1) == (telemetry.slo("1d")[0].good, telemetry.slo("1d")[0].valid)
         assert telemetry.summary().avg_tau_score is None
-        assert 'kimera_slo_ratio{slo="mission_success"} 0.0' in render()
+        REGISTRY.collect()
+        assert 0.0 == telemetry.metric("kimera_slo_ratio").bind(slo="mission_success").value
     finally:
         detach()
         database.close()

@@ -1,6 +1,5 @@
 """The control plane: missions that survive, from submit to the last version of the report."""
 
-from kimera.missions.control.auditing import audit
 from kimera.missions.control.commands import (
     Artifact,
     Attempt,
@@ -55,7 +54,6 @@ __all__ = [
     "Version",
     "Worker",
     "artifact",
-    "audit",
     "brief",
     "briefs",
     "cancel",

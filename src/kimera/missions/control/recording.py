@@ -10,7 +10,6 @@ from kimera import telemetry
 from kimera.errors import StorageError
 from kimera.guardian.redaction import redactor
 from kimera.missions.control.home import Home
-from kimera.storage.levels import attach_levels
 from kimera.storage.trail import open_trail
 
 __all__ = ["TrailHealth", "check_trail", "recording"]
@@ -59,6 +58,8 @@ def recording(home: Home, process: str, *, lines: bool = True) -> Iterator[None]
         process=f"{process}-{settings.worker}",
         lines=lines,
     )
+    from kimera.storage.levels import attach_levels
+
     detach = attach_levels(home.database)
     try:
         with telemetry.bind(request_id=telemetry.accept_request_id(None)):
