@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kimera.memory import figures
-from kimera.memory.align import Aligned, character_similarity, matched_pairs
+from kimera.memory.align import Aligned, blocks_of, character_similarity, pairs_of
 from kimera.memory.candidates import align_rows, possible_rows
 from kimera.memory.contracts import RecallOptions
 from kimera.memory.index.overlap import Overlap
@@ -261,7 +261,7 @@ def weighted_sums(ensemble: Ensemble, row: int) -> tuple[float, float, float, fl
     view, query = ensemble.view, ensemble.query
     pattern = view.row_tokens(row)
     observed = query.numbers_for(pattern)
-    pairs = matched_pairs(pattern, observed)
+    pairs = pairs_of(blocks_of(pattern, observed))
     texts, affinity, occurrences = view.symbol_table.texts, ensemble.affinity, view.occurrences
 
     def weight(number: int) -> float:

@@ -8,7 +8,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from kimera.memory.align import matched_pairs
+from kimera.memory.align import pairs_of
+from kimera.memory.candidates import blocks_of_rows
 from kimera.memory.contracts import (
     Anomaly,
     Bodies,
@@ -68,13 +69,14 @@ def statistics_of(ensemble: Ensemble) -> Statistics:
 
 def predictions_at(ensemble: Ensemble, places: Sequence[int], bodies: Bodies | None) -> tuple[Prediction, ...]:
     """Build the prediction objects of some candidates, in the given order."""
-    rows = ensemble.aligned.rows[places].tolist() if places else []
-    ids = [ensemble.view.id(row) for row in rows]
+    rows = ensemble.aligned.rows[np.array(places, dtype=np.int64)]
+    ids = [ensemble.view.id(row) for row in rows.tolist()]
     found = bodies(ids) if bodies is not None and ids else {}
     columns = _columns(ensemble, np.array(places, dtype=np.int64))
+    blocks = blocks_of_rows(ensemble.view, ensemble.query, rows)
     return tuple(
-        _prediction(ensemble, place, pattern_id, found.get(pattern_id, _NO_BODY), numbers)
-        for place, pattern_id, numbers in zip(places, ids, columns, strict=True)
+        _prediction(ensemble, place, found.get(pattern_id, _NO_BODY), {"id": pattern_id, **numbers}, pairs_of(runs))
+        for place, pattern_id, numbers, runs in zip(places, ids, columns, blocks, strict=True)
     )
 
 
@@ -108,17 +110,15 @@ def _columns(ensemble: Ensemble, places: NDArray[np.int64]) -> list[dict[str, An
     return [dict(zip(arrays, row, strict=True)) for row in zip(*lists, strict=True)]
 
 
-def _prediction(ensemble: Ensemble, place: int, pattern_id: str, body: Body, numbers: Mapping[str, Any]) -> Prediction:
+def _prediction(
+    ensemble: Ensemble, place: int, body: Body, numbers: Mapping[str, Any], pairs: list[tuple[int, int]]
+) -> Prediction:
     view, query = ensemble.view, ensemble.query
     row = int(ensemble.aligned.rows[place])
-    pattern = view.row_tokens(row)
-    observed = query.numbers_for(pattern)
-    pairs = matched_pairs(pattern, observed)
     sequence = view.row_events(row)
     first, last = int(ensemble.aligned.first[place]), int(ensemble.aligned.last[place])
     spread = ensemble.spread(place)
     return Prediction(
-        id=pattern_id,
         name=body.name,
         sequence=sequence,
         matches=tuple([query.texts[j] for _, j in pairs]),
@@ -127,7 +127,7 @@ def _prediction(ensemble: Ensemble, place: int, pattern_id: str, body: Body, num
         future=sequence[last + 1 :],
         missing=_missing(sequence, first, last, {i for i, _ in pairs}),
         extras=_extras(query.texts, query.event_of, query.events, {j for _, j in pairs}),
-        anomalies=_anomalies(ensemble, observed, pairs) if query.near else (),
+        anomalies=_anomalies(ensemble, row, pairs) if query.near else (),
         alignment=tuple(pairs),
         confluence=spread.confluence,
         entropy=spread.entropy,
@@ -163,9 +163,10 @@ def _extras(texts: Sequence[str], event_of: Sequence[int], events: int, matched:
     return tuple(map(tuple, found))
 
 
-def _anomalies(ensemble: Ensemble, observed: Sequence[int], pairs: Sequence[tuple[int, int]]) -> tuple[Anomaly, ...]:
+def _anomalies(ensemble: Ensemble, row: int, pairs: Sequence[tuple[int, int]]) -> tuple[Anomaly, ...]:
     """Return the matched symbols that were taken for another one."""
     query, texts = ensemble.query, ensemble.view.symbol_table.texts
+    observed = query.numbers_for(ensemble.view.row_tokens(row))
     return tuple(
         Anomaly(query.texts[j], texts[observed[j]], query.similarity[query.texts[j], observed[j]])
         for _, j in pairs

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kimera.memory.index.view import View
+from kimera.memory.kernels import kernels
 
 if TYPE_CHECKING:
     from kimera.memory.query import Query
@@ -70,11 +71,30 @@ def _count(view: View, counts: Mapping[int, int]) -> Ints:
 def _shift(view: View, sums: Ints, before: Mapping[int, int], after: Mapping[int, int]) -> None:
     """Change the counters of all rows from the counts ``before`` to those ``after``."""
     indexed = view.tail if view.tuning.inverted_index else 0
+    native = kernels(view.tuning)
+    if native is not None:
+        symbols = np.fromiter(after, np.int64, len(after))
+        old, new = (np.fromiter(counts.values(), np.int64, len(after)) for counts in (before, after))
+        for segment in view.segments if indexed else ():
+            starts, rows, counts = segment.starts, segment.rows, segment.counts
+            native.shift_segment(starts, rows, counts, symbols, old, new, sums)
+        _scan_natively(native, view, indexed, view.rows, after, before, sums)
+        return
     if indexed:
         for symbol, count in after.items():
             _add_postings(view, sums, symbol, before[symbol], count)
     _scan(view, indexed, view.rows, after, sums)
     _scan(view, indexed, view.rows, before, sums, -1)
+
+
+def _scan_natively(
+    native: Any, view: View, low: int, high: int, after: Mapping[int, int], before: Mapping[int, int], sums: Ints
+) -> None:
+    if low < high:
+        local = np.full(len(view.holders), -1, dtype=np.int32)
+        local[list(after)] = np.arange(len(after))
+        old, new = (np.fromiter(counts.values(), np.int64, len(after)) for counts in (before, after))
+        native.scan_rows(view.token_starts, view.tokens, low, high, local, old, new, sums)
 
 
 def _add_postings(view: View, sums: Ints, symbol: int, before: int, after: int) -> None:
