@@ -133,8 +133,10 @@ def agree(reference: list[dict[str, Any]], answer: Any) -> None:
 def build(patterns: dict[str, tuple[Events, int]], tuning: MemoryTuning) -> tuple[Index, dict[str, float]]:
     """Build an index and measure how long it takes and how much it keeps beyond the patterns given to it."""
     changes = [PatternChange(i, events, f) for i, (events, f) in patterns.items()]
+    index = Index(tuning)
+    index.warm()
     gc.collect()
-    before, index = resident(), Index(tuning)
+    before = resident()
     begin = time.perf_counter()
     index.apply(len(changes), changes)
     index.view()
@@ -238,7 +240,6 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 reference = Reference(Path(folder) / "reference.db")
                 reference.fill((i, events, f) for i, (events, f) in patterns.items())
-                warm_up(index)
                 for threshold in map(float, arguments.thresholds.split(",")):
                     rows.append(measure(name, threshold, index, reference, queries, slow))
                     note(rows[-1])
@@ -248,11 +249,6 @@ def main() -> None:
         print(json.dumps({"machine": machine, "rows": rows, "builds": builds, "incremental": steps}, indent=1))
         return
     print_tables(machine, rows, builds, steps)
-
-
-def warm_up(index: Index) -> None:
-    """Load the compiled kernels and run each path once, as a server does when it starts."""
-    index.warm()
 
 
 def note(row: dict[str, Any]) -> None:

@@ -11,7 +11,16 @@ from typing import Any
 import numba
 import numpy as np
 
-__all__ = ["align_many", "blocks_of_many", "filter_by_subsequence", "reaching_rows", "scan_rows", "shift_segment"]
+__all__ = [
+    "align_many",
+    "blocks_of_many",
+    "filter_by_subsequence",
+    "index_events",
+    "index_symbols",
+    "reaching_rows",
+    "scan_rows",
+    "shift_segment",
+]
 
 _config: Any = numba.config
 _compile = numba.njit(nogil=True, cache=bool(_config.CACHE_DIR))
@@ -301,3 +310,53 @@ def blocks_of_many(
             _substitute(found, length, distinct, near_starts, near, target, held, k)
             _link(observed, target, head, following, seen)
         counts[k], base = _blocks(found, length, size, head, following, runs, stamps, base, stack, blocks[k])
+
+
+@_compile
+def index_symbols(
+    low: int, high: int, token_starts: Any, tokens: Any, symbols: int
+) -> tuple[Any, Any, Any]:  # pragma: no cover - compiled
+    """Sort the symbols of a range of rows by symbol: where each begins, the rows that hold it, and how often."""
+    starts, newest = np.zeros(symbols + 1, dtype=np.int64), np.full(symbols, -1, dtype=np.int64)
+    for row in range(low, high):
+        for t in range(token_starts[row], token_starts[row + 1]):
+            symbol = tokens[t]
+            if newest[symbol] != row:
+                newest[symbol] = row
+                starts[symbol + 1] += 1
+    for symbol in range(symbols):
+        starts[symbol + 1] += starts[symbol]
+    rows, counts = np.empty(starts[symbols], dtype=np.int32), np.empty(starts[symbols], dtype=np.int32)
+    filled = starts[:-1].copy()
+    newest[:] = -1
+    for row in range(low, high):
+        for t in range(token_starts[row], token_starts[row + 1]):
+            symbol = tokens[t]
+            if newest[symbol] != row:
+                newest[symbol] = row
+                rows[filled[symbol]] = row
+                counts[filled[symbol]] = 0
+                filled[symbol] += 1
+            counts[filled[symbol] - 1] += 1
+    return starts, rows, counts
+
+
+@_compile
+def index_events(
+    low: int, high: int, event_starts: Any, events: Any, kinds: int
+) -> tuple[Any, Any, Any]:  # pragma: no cover - compiled
+    """Sort the events of a range of rows by event: where each begins, and the row and position of each occurrence."""
+    starts = np.zeros(kinds + 1, dtype=np.int64)
+    for place in range(event_starts[low], event_starts[high]):
+        starts[events[place] + 1] += 1
+    for event in range(kinds):
+        starts[event + 1] += starts[event]
+    rows, positions = np.empty(starts[kinds], dtype=np.int32), np.empty(starts[kinds], dtype=np.int32)
+    filled = starts[:-1].copy()
+    for row in range(low, high):
+        for place in range(event_starts[row], event_starts[row + 1]):
+            at = filled[events[place]]
+            rows[at] = row
+            positions[at] = place - event_starts[row]
+            filled[events[place]] += 1
+    return starts, rows, positions

@@ -24,7 +24,8 @@ __all__ = ["align_rows", "blocks_of_rows", "possible_rows"]
 Rows = NDArray[np.int64]
 EXACT = float(2**53)  # whole numbers up to here are exact as float64
 WORD = 64  # symbols of a query that fit the bits of one machine word
-CHUNK = 2_048  # rows that make a thread worth waking
+CPUS = os.cpu_count() or 1
+CHUNK = 512  # rows that make a thread worth waking
 
 
 def possible_rows(view: View, query: Query, options: RecallOptions, session: Overlap | None = None) -> Rows:
@@ -35,7 +36,7 @@ def possible_rows(view: View, query: Query, options: RecallOptions, session: Ove
     threshold, tuning = options.recall_threshold, view.tuning
     if threshold <= 0 or options.matching == "characters":
         return view.alive
-    needed = needed_overlap(int(view.lengths.max(initial=0)), len(query.texts), threshold)
+    needed = needed_overlap(view.longest, len(query.texts), threshold)
     rows = _bounded(view, query, needed, session) if tuning.bound else view.alive
     return _in_sequence(view, query, rows, needed) if tuning.sequence_bound else rows
 
@@ -70,6 +71,14 @@ class _Numbers:
 
 
 def _numbers(view: View, query: Query) -> _Numbers:
+    kept = query.kept.get("numbers")
+    if kept is None:
+        kept = query.kept["numbers"] = _number(view, query)
+    numbers: _Numbers = kept
+    return numbers
+
+
+def _number(view: View, query: Query) -> _Numbers:
     texts = list(dict.fromkeys(query.texts))
     place = {text: i for i, text in enumerate(texts)}
     number = {text: view.symbol(text) for text in texts}
@@ -97,7 +106,7 @@ def align_rows(view: View, query: Query, rows: Rows) -> Aligned:
     native = kernels(view.tuning, len(rows))
     if native is None or not len(rows):
         return align_rows_plainly(view, query, rows)
-    numbers, longest = _numbers(view, query), int(view.lengths.max(initial=1))
+    numbers, longest = _numbers(view, query), view.longest
     whole, products = np.empty((len(rows), 5), dtype=np.int64), np.empty((len(rows), 3))
 
     def part(low: int, high: int) -> None:
@@ -133,7 +142,7 @@ def blocks_of_rows(view: View, query: Query, rows: Rows) -> list[list[Block]]:
     native = kernels(view.tuning)
     if native is None or not len(rows):
         return [blocks_of(p := view.row_tokens(row), query.numbers_for(p)) for row in rows.tolist()]
-    numbers, longest = _numbers(view, query), int(view.lengths.max(initial=1))
+    numbers, longest = _numbers(view, query), view.longest
     counts = np.empty(len(rows), dtype=np.int64)
     blocks = np.empty((len(rows), len(query.texts) + 1, 3), dtype=np.int64)
     native.blocks_of_many(
@@ -181,7 +190,7 @@ def _in_sequence(view: View, query: Query, rows: Rows, needed: NDArray[np.int32]
 
 def _in_parts(tuning: MemoryTuning, count: int, part: Any) -> None:
     """Work through ``count`` rows in as many threads as are allowed and worth it; parts write apart from each other."""
-    threads = min(tuning.threads or os.cpu_count() or 1, -(-count // CHUNK)) if tuning.parallel else 1
+    threads = min(tuning.threads or CPUS, -(-count // CHUNK)) if tuning.parallel else 1
     if threads <= 1:
         part(0, count)
         return

@@ -158,18 +158,17 @@ class Ensemble:
 
     def spread(self, place: int) -> figures.Spread:
         """Return the entropy-like figures of one candidate."""
-        row = int(self.aligned.rows[place])
-        low, high = self.present(place)
-        tokens = self.view.tokens[low:high].tolist() if self.aligned.matched[place] else []
-        return figures.spread_of(self.view, tokens, int(self.view.frequency[row]))
+        low, high = (int(bounds[place]) for bounds in self.present)
+        return figures.spread_of(self.view, self.view.tokens[low:high].tolist(), int(self.frequency[place]))
 
-    def present(self, place: int) -> tuple[int, int]:
-        """Return where the symbols of `present` stand among all tokens of the view."""
-        view, row = self.view, int(self.aligned.rows[place])
-        events, start = int(view.event_starts[row]), int(view.token_starts[row])
-        first, last = int(self.aligned.first[place]), int(self.aligned.last[place])
-        low = int(view.event_ends[events + first - 1]) if first else 0
-        high = int(view.event_ends[events + last]) if last >= 0 else 0
+    @cached_property
+    def present(self) -> tuple[Ints, Ints]:
+        """Return where the symbols of each `present` begin and end among all tokens of the view."""
+        view, rows = self.view, self.aligned.rows
+        events, start = view.event_starts[rows], view.token_starts[rows]
+        first, last = self.aligned.first, self.aligned.last
+        low = np.where(first > 0, view.event_ends[np.maximum(events + first - 1, 0)], 0)
+        high = np.where(last >= 0, view.event_ends[np.maximum(events + last, 0)], 0)
         return start + low, start + high
 
     def order(self, limit: int | None) -> Ints:

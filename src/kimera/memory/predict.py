@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kimera.memory import figures
 from kimera.memory.align import pairs_of
 from kimera.memory.candidates import blocks_of_rows
 from kimera.memory.contracts import (
     Anomaly,
     Bodies,
     Body,
+    Event,
     Events,
     FuturePotential,
     Prediction,
@@ -25,7 +27,7 @@ from kimera.memory.ensemble import Ensemble, gather
 from kimera.memory.index.overlap import Overlap
 from kimera.memory.index.tables import FutureTable
 from kimera.memory.index.view import View
-from kimera.memory.query import build_query
+from kimera.memory.query import Query, build_query
 
 __all__ = ["predict", "predictions_at", "statistics_of"]
 
@@ -72,12 +74,31 @@ def predictions_at(ensemble: Ensemble, places: Sequence[int], bodies: Bodies | N
     rows = ensemble.aligned.rows[np.array(places, dtype=np.int64)]
     ids = [ensemble.view.id(row) for row in rows.tolist()]
     found = bodies(ids) if bodies is not None and ids else {}
-    columns = _columns(ensemble, np.array(places, dtype=np.int64))
+    chosen = np.array(places, dtype=np.int64)
+    columns, where = _columns(ensemble, chosen), _geometry(ensemble, chosen)
     blocks = blocks_of_rows(ensemble.view, ensemble.query, rows)
     return tuple(
-        _prediction(ensemble, place, found.get(pattern_id, _NO_BODY), {"id": pattern_id, **numbers}, pairs_of(runs))
-        for place, pattern_id, numbers, runs in zip(places, ids, columns, blocks, strict=True)
+        _prediction(ensemble, geometry, found.get(pattern_id, _NO_BODY), {"id": pattern_id, **numbers}, pairs_of(runs))
+        for geometry, pattern_id, numbers, runs in zip(where, ids, columns, blocks, strict=True)
     )
+
+
+class _Geometry(NamedTuple):
+    """Locate `present`: its first and last event, and its symbols among those of the pattern and of the view."""
+
+    row: int
+    first: int
+    last: int
+    start: int
+    low: int
+    high: int
+
+
+def _geometry(ensemble: Ensemble, places: NDArray[np.int64]) -> list[_Geometry]:
+    aligned, (low, high) = ensemble.aligned, ensemble.present
+    start = ensemble.view.token_starts[aligned.rows[places]]
+    columns = (aligned.rows[places], aligned.first[places], aligned.last[places], start, low[places], high[places])
+    return [_Geometry(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
 def _columns(ensemble: Ensemble, places: NDArray[np.int64]) -> list[dict[str, Any]]:
@@ -111,23 +132,22 @@ def _columns(ensemble: Ensemble, places: NDArray[np.int64]) -> list[dict[str, An
 
 
 def _prediction(
-    ensemble: Ensemble, place: int, body: Body, numbers: Mapping[str, Any], pairs: list[tuple[int, int]]
+    ensemble: Ensemble, at: _Geometry, body: Body, numbers: Mapping[str, Any], pairs: list[tuple[int, int]]
 ) -> Prediction:
     view, query = ensemble.view, ensemble.query
-    row = int(ensemble.aligned.rows[place])
-    sequence = view.row_events(row)
-    first, last = int(ensemble.aligned.first[place]), int(ensemble.aligned.last[place])
-    spread = ensemble.spread(place)
+    sequence = view.row_events(at.row)
+    present = sequence[at.first : at.last + 1]
+    spread = figures.spread_of(view, view.tokens[at.low : at.high].tolist(), numbers["frequency"])
     return Prediction(
         name=body.name,
         sequence=sequence,
         matches=tuple([query.texts[j] for _, j in pairs]),
-        past=sequence[:first] if pairs else (),
-        present=sequence[first : last + 1],
-        future=sequence[last + 1 :],
-        missing=_missing(sequence, first, last, {i for i, _ in pairs}),
-        extras=_extras(query.texts, query.event_of, query.events, {j for _, j in pairs}),
-        anomalies=_anomalies(ensemble, row, pairs) if query.near else (),
+        past=sequence[: at.first] if pairs else (),
+        present=present,
+        future=sequence[at.last + 1 :],
+        missing=_missing(present, at.low - at.start, {i for i, _ in pairs}),
+        extras=_extras(query, {j for _, j in pairs}),
+        anomalies=_anomalies(ensemble, at.row, pairs) if query.near else (),
         alignment=tuple(pairs),
         confluence=spread.confluence,
         entropy=spread.entropy,
@@ -144,23 +164,23 @@ def _prediction(
     )
 
 
-def _missing(sequence: Events, first: int, last: int, matched: set[int]) -> Events:
-    """Return per event of `present` the symbols that stand in no block, by position."""
-    place = sum(map(len, sequence[:first]))
+def _missing(present: Events, place: int, matched: set[int]) -> Events:
+    """Return per event of `present`, which begins at ``place``, the symbols that stand in no block, by position."""
     found = []
-    for event in sequence[first : last + 1]:
+    for event in present:
+        end = place + len(event)
         found.append(tuple([symbol for at, symbol in enumerate(event, place) if at not in matched]))
-        place += len(event)
+        place = end
     return tuple(found)
 
 
-def _extras(texts: Sequence[str], event_of: Sequence[int], events: int, matched: set[int]) -> Events:
+def _extras(query: Query, matched: set[int]) -> Events:
     """Return per event of the short-term memory the symbols that stand in no block."""
-    found: list[list[str]] = [[] for _ in range(events)]
-    for place, text in enumerate(texts):
+    found: list[Event] = [()] * query.events
+    for place, text in enumerate(query.texts):
         if place not in matched:
-            found[event_of[place]].append(text)
-    return tuple(map(tuple, found))
+            found[query.event_of[place]] += (text,)
+    return tuple(found)
 
 
 def _anomalies(ensemble: Ensemble, row: int, pairs: Sequence[tuple[int, int]]) -> tuple[Anomaly, ...]:

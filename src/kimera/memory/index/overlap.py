@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,13 +49,16 @@ class Overlap:
         return self._sums
 
 
+@lru_cache(256)
 def needed_overlap(longest: int, observed: int, threshold: float) -> Ints:
     """Return for each length 0..``longest`` the least m with 2m/(length + observed) >= ``threshold``."""
     sizes = np.arange(longest + 1, dtype=np.int64) + observed
     least = np.maximum(np.floor(threshold * sizes / 2).astype(np.int64) - 1, 0)
     for _ in range(3):  # the estimate is off by at most two; the comparison below is the one that counts
         least += 2 * least / sizes < threshold
-    return least.astype(np.int32)
+    needed = least.astype(np.int32)
+    needed.flags.writeable = False
+    return needed
 
 
 def count_overlaps(view: View, query: Query) -> Ints:

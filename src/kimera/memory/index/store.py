@@ -16,11 +16,12 @@ from kimera.memory.index.near import NearSymbols
 from kimera.memory.index.postings import Segment, build_segment
 from kimera.memory.index.tables import EventTable, FutureTable, SymbolTable
 from kimera.memory.index.view import View
-from kimera.memory.kernels import warm
+from kimera.memory.kernels import kernels, warm
 
 __all__ = ["Index"]
 
 TAIL = 1_024  # rows scanned directly before they are frozen into a segment
+BATCH = 4_096  # changes taken at once, which bounds what is held beside the index
 GONE_SHARE = 4  # rebuilt when one row in four is a tombstone
 
 
@@ -85,8 +86,9 @@ class Index:
         A pattern may appear once per call. Raises KeyError for a change without events of a pattern not held.
         """
         with self._lock:
-            rows = self._rows_for(changes)
-            self._set(rows, changes)
+            for start in range(0, len(changes), BATCH):
+                part = changes[start : start + BATCH]
+                self._set(self._rows_for(part), part)
             self._seq = seq
             self._view = None
             gone = len(self._ids) - self._alive
@@ -214,7 +216,8 @@ class Index:
         sizes = (len(self._symbols.texts), len(self._events))
         starts, tokens = self._token_starts.values, self._tokens.values
         event_starts, events = self._event_starts.values, self._row_events.values
-        self._segments = (*kept, build_segment(low, rows, starts, tokens, event_starts, events, sizes))
+        native = kernels(self.tuning)
+        self._segments = (*kept, build_segment(low, rows, starts, tokens, event_starts, events, sizes, native))
 
     def _publish(self) -> View:
         holders = self._holders.publish()
@@ -262,7 +265,7 @@ class Index:
             vectors = {s: v for s in symbols if (v := old.near.coordinates(s)) is not None}
             frequency = int(old.frequency[row])
             changes.append(PatternChange(old.id(row), events, frequency, outcomes[row], utility[row], vectors))
-        self._set(self._rows_for(changes), changes)
+        self.apply(self._seq, changes)
 
 
 def _spread(starts: Any, rows: NDArray[np.int64]) -> tuple[Any, Any]:

@@ -53,8 +53,10 @@ class EventTable:
 
     def intern(self, event: Sequence[str]) -> tuple[int, array[int]]:
         """Return the number of an event and the numbers of its symbols."""
-        known, intern = self._symbols.number, self._symbols.intern
-        ids = array("i", [known[s] if s in known else intern(s) for s in event])
+        try:
+            ids = array("i", [*map(self._symbols.number.__getitem__, event)])
+        except KeyError:
+            ids = array("i", [*map(self._symbols.intern, event)])
         key = ids.tobytes()
         number = self._number.get(key)
         if number is None:
