@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +19,7 @@ from kimera.memory.index.overlap import Overlap
 from kimera.memory.index.view import View
 from kimera.memory.query import Query
 
-__all__ = ["RANKS", "Ensemble", "Weighted", "gather", "similarity_of_rows", "weighted_sums"]
+__all__ = ["RANKS", "Ensemble", "Futures", "Weighted", "gather", "similarity_of_rows", "weighted_sums"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -33,6 +33,17 @@ class Weighted:
     evidence: Floats
     confidence: Floats
     snr: Floats
+
+
+@dataclass(frozen=True)
+class Futures:
+    """Hold the distinct futures of an ensemble; ``place`` leads from a future's number to its element."""
+
+    numbers: Ints
+    support: Ints
+    weights: Floats
+    shares: Floats
+    place: Ints
 
 
 @dataclass(frozen=True)
@@ -133,14 +144,18 @@ class Ensemble:
         return np.where(inside, view.futures[np.where(inside, place, 0)], 0).astype(np.int64)
 
     @cached_property
-    def futures(self) -> tuple[Ints, Ints, Floats, Floats]:
-        """Return the distinct futures, their supporting patterns, summed f·similarity, and shares."""
+    def futures(self) -> Futures:
+        """Return the distinct futures with their supporting patterns, summed f·similarity, and shares."""
+        counts = np.bincount(self.future, minlength=1)
+        counts[0] = 0
+        numbers = np.flatnonzero(counts)
+        place = np.zeros(len(counts), dtype=np.int64)
+        place[numbers] = np.arange(len(numbers))
         some = np.flatnonzero(self.future)
-        numbers, inverse, support = np.unique(self.future[some], return_inverse=True, return_counts=True)
         strengths = self.strengths[some]
-        weights = figures.group_sums(strengths, inverse, support)
-        total = figures.exact_sum(strengths)
-        return numbers, support, weights, figures.ratio(weights, np.float64(total))
+        weights = figures.group_sums(strengths, place[self.future[some]], counts[numbers])
+        shares = figures.ratio(weights, np.float64(figures.exact_sum(strengths)))
+        return Futures(numbers, counts[numbers], weights, shares, place)
 
     @cached_property
     def information(self) -> Floats:
@@ -150,11 +165,20 @@ class Ensemble:
     @cached_property
     def share(self) -> Floats:
         """Return A, the share of each candidate's future, 0 without one."""
-        numbers, _, _, shares = self.futures
-        if not len(numbers):
+        found = self.futures
+        if not len(found.numbers):
             return np.zeros(len(self.future))
-        place = np.minimum(np.searchsorted(numbers, self.future), len(numbers) - 1)
-        return np.where(numbers[place] == self.future, shares[place], 0.0)
+        return np.where(self.future > 0, found.shares[found.place[self.future]], 0.0)
+
+    def pick(self, places: Ints) -> Ensemble:
+        """Return some candidates with figures that still refer to the whole ensemble."""
+        weighted = self.weighted
+        picked = replace(self, aligned=self.aligned.take(places), similarity=self.similarity[places])
+        picked.__dict__.update(total=self.total, weight=self.weight, futures=self.futures)
+        if weighted is not None:
+            parts = (weighted.similarity, weighted.evidence, weighted.confidence, weighted.snr)
+            picked.__dict__["weighted"] = Weighted(*(part[places] for part in parts))
+        return picked
 
     def spread(self, place: int) -> figures.Spread:
         """Return the entropy-like figures of one candidate."""

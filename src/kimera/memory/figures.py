@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+_LONG = 512
+_SMALLEST = 1e-100  # below this the units would leave the range of normal numbers
 
 
 def ratio(numerator: Any, denominator: Any) -> Floats:
@@ -65,8 +67,24 @@ def shrunk_utility(utility: Any, outcomes: Any, mean: float) -> Any:
 
 
 def exact_sum(values: Floats) -> float:
-    """Return the exactly rounded sum, whatever the order."""
-    return math.fsum(values.tolist())
+    """Return the exactly rounded sum, whatever the order: what `math.fsum` gives, faster for long arrays.
+
+    Each pass cuts the values to multiples of a unit so large that their sum has at most 53 bits, which makes adding
+    them exact in any order; what was cut off goes into the next pass.
+    """
+    top = float(np.abs(values).max(initial=0.0))
+    if len(values) < _LONG or not _SMALLEST < top < 1 / _SMALLEST:
+        return math.fsum(values.tolist())
+    room = len(values).bit_length() + 1
+    unit = math.frexp(top)[1] + room - 53
+    sums, rest = [], values
+    while rest.any():
+        anchor = math.ldexp(1.5, unit + 52)
+        part = (rest + anchor) - anchor
+        sums.append(float(part.sum()))
+        rest = rest - part
+        unit += room - 53
+    return math.fsum(sums)
 
 
 def group_sums(values: Floats, group: Any, sizes: Any) -> Floats:

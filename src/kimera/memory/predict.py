@@ -23,7 +23,7 @@ from kimera.memory.contracts import (
     RecallOptions,
     Statistics,
 )
-from kimera.memory.ensemble import Ensemble, gather
+from kimera.memory.ensemble import Ensemble, Futures, gather
 from kimera.memory.index.overlap import Overlap
 from kimera.memory.index.tables import FutureTable
 from kimera.memory.index.view import View
@@ -56,7 +56,7 @@ def predict(
     places = ensemble.order(options.max_predictions).tolist()
     return Predictions(
         predictions=predictions_at(ensemble, places, bodies),
-        future_potentials=Futures(view.future_table, *ensemble.futures),
+        future_potentials=FutureList(view.future_table, ensemble.futures),
         statistics=statistics_of(ensemble),
         memory_seq=view.seq,
         options=options.to_dict(),
@@ -71,15 +71,14 @@ def statistics_of(ensemble: Ensemble) -> Statistics:
 
 def predictions_at(ensemble: Ensemble, places: Sequence[int], bodies: Bodies | None) -> tuple[Prediction, ...]:
     """Build the prediction objects of some candidates, in the given order."""
-    rows = ensemble.aligned.rows[np.array(places, dtype=np.int64)]
-    ids = [ensemble.view.id(row) for row in rows.tolist()]
+    chosen = ensemble.pick(np.array(places, dtype=np.int64))
+    rows = chosen.aligned.rows
+    ids = [chosen.view.id(row) for row in rows.tolist()]
     found = bodies(ids) if bodies is not None and ids else {}
-    chosen = np.array(places, dtype=np.int64)
-    columns, where = _columns(ensemble, chosen), _geometry(ensemble, chosen)
-    blocks = blocks_of_rows(ensemble.view, ensemble.query, rows)
+    blocks = blocks_of_rows(chosen.view, chosen.query, rows)
     return tuple(
-        _prediction(ensemble, geometry, found.get(pattern_id, _NO_BODY), {"id": pattern_id, **numbers}, pairs_of(runs))
-        for geometry, pattern_id, numbers, runs in zip(where, ids, columns, blocks, strict=True)
+        _prediction(chosen, geometry, found.get(pattern_id, _NO_BODY), {"id": pattern_id, **numbers}, pairs_of(runs))
+        for geometry, pattern_id, numbers, runs in zip(_geometry(chosen), ids, _columns(chosen), blocks, strict=True)
     )
 
 
@@ -94,39 +93,37 @@ class _Geometry(NamedTuple):
     high: int
 
 
-def _geometry(ensemble: Ensemble, places: NDArray[np.int64]) -> list[_Geometry]:
-    aligned, (low, high) = ensemble.aligned, ensemble.present
-    start = ensemble.view.token_starts[aligned.rows[places]]
-    columns = (aligned.rows[places], aligned.first[places], aligned.last[places], start, low[places], high[places])
+def _geometry(chosen: Ensemble) -> list[_Geometry]:
+    aligned, (low, high) = chosen.aligned, chosen.present
+    columns = (aligned.rows, aligned.first, aligned.last, chosen.view.token_starts[aligned.rows], low, high)
     return [_Geometry(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
-def _columns(ensemble: Ensemble, places: NDArray[np.int64]) -> list[dict[str, Any]]:
+def _columns(chosen: Ensemble) -> list[dict[str, Any]]:
     """Return the figures that stand in arrays, as one dict of plain numbers per candidate."""
-    view, rows = ensemble.view, ensemble.aligned.rows[places]
-    prior = ensemble.frequency[places] / max(ensemble.total, 1)
+    prior = chosen.frequency / max(chosen.total, 1)
     arrays: dict[str, NDArray[Any]] = {
-        "length": ensemble.length[places],
-        "frequency": ensemble.frequency[places],
-        "similarity": ensemble.similarity[places],
-        "evidence": ensemble.evidence[places],
-        "confidence": ensemble.confidence[places],
-        "snr": ensemble.snr[places],
-        "fragmentation": ensemble.aligned.blocks[places] - 1,
-        "itfdf_similarity": ensemble.itfdf[places],
-        "potential": ensemble.potential[places],
+        "length": chosen.length,
+        "frequency": chosen.frequency,
+        "similarity": chosen.similarity,
+        "evidence": chosen.evidence,
+        "confidence": chosen.confidence,
+        "snr": chosen.snr,
+        "fragmentation": chosen.aligned.blocks - 1,
+        "itfdf_similarity": chosen.itfdf,
+        "potential": chosen.potential,
         "pattern_probability": prior,
         "bayesian_prior": prior,
-        "bayesian_likelihood": ensemble.similarity[places],
-        "bayesian_posterior": ensemble.posterior[places],
-        "weighted_strength": ensemble.weighted_strength[places],
-        "predictive_information": ensemble.information[places],
-        "utility": ensemble.utility[places],
-        "outcomes": view.outcomes[rows],
+        "bayesian_likelihood": chosen.similarity,
+        "bayesian_posterior": chosen.posterior,
+        "weighted_strength": chosen.weighted_strength,
+        "predictive_information": chosen.information,
+        "utility": chosen.utility,
+        "outcomes": chosen.view.outcomes[chosen.aligned.rows],
     }
-    if ensemble.weighted is not None:
+    if chosen.weighted is not None:
         for name in ("similarity", "evidence", "confidence", "snr"):
-            arrays[f"weighted_{name}"] = getattr(ensemble.weighted, name)[places]
+            arrays[f"weighted_{name}"] = getattr(chosen.weighted, name)
     lists = [(values + 0).tolist() for values in arrays.values()]  # + 0 turns -0.0 into 0.0
     return [dict(zip(arrays, row, strict=True)) for row in zip(*lists, strict=True)]
 
@@ -194,21 +191,20 @@ def _anomalies(ensemble: Ensemble, row: int, pairs: Sequence[tuple[int, int]]) -
     )
 
 
-class Futures(Sequence[FuturePotential]):
+class FutureList(Sequence[FuturePotential]):
     """List the futures the ensemble expects, the greatest share first, ties by the id of the future.
 
     Ordered and built when first read: an ensemble may expect as many futures as it has patterns.
     """
 
-    __slots__ = ("_built", "_numbers", "_shares", "_support", "_table", "_weights")
+    __slots__ = ("_built", "_found", "_table")
 
-    def __init__(self, table: FutureTable, numbers: Any, support: Any, weights: Any, shares: Any) -> None:
-        self._table = table
-        self._numbers, self._support, self._weights, self._shares = numbers, support, weights, shares
+    def __init__(self, table: FutureTable, found: Futures) -> None:
+        self._table, self._found = table, found
         self._built: tuple[FuturePotential, ...] | None = None
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._found.numbers)
 
     @overload
     def __getitem__(self, index: int) -> FuturePotential: ...
@@ -234,13 +230,14 @@ class Futures(Sequence[FuturePotential]):
         return self._built
 
     def _order(self) -> list[int]:
-        shares, numbers, digest = self._shares.tolist(), self._numbers.tolist(), self._table.digest
+        shares, numbers, digest = self._found.shares.tolist(), self._found.numbers.tolist(), self._table.digest
         return sorted(range(len(numbers)), key=lambda i: (-shares[i], digest(numbers[i])))
 
     def _build(self, place: int) -> FuturePotential:
+        found = self._found
         return FuturePotential(
-            future=self._table.text(int(self._numbers[place])),
-            aggregate_potential=float(self._shares[place]),
-            supporting_patterns=int(self._support[place]),
-            total_weighted_frequency=float(self._weights[place]),
+            future=self._table.text(int(found.numbers[place])),
+            aggregate_potential=float(found.shares[place]),
+            supporting_patterns=int(found.support[place]),
+            total_weighted_frequency=float(found.weights[place]),
         )
