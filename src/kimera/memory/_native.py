@@ -25,7 +25,6 @@ __all__ = [
 _config: Any = numba.config
 _compile = numba.njit(nogil=True, cache=bool(_config.CACHE_DIR))
 _ONE = np.uint64(1)
-PAIRS = 65_536  # pairs of equal symbols listed per pattern
 
 
 @_compile
@@ -100,10 +99,10 @@ def filter_by_subsequence(
 
 @_compile
 def _link(observed: Any, target: Any, head: Any, following: Any, seen: Any) -> None:  # pragma: no cover - compiled
-    """Chain the positions of each symbol in the query, the first one first, and count them."""
+    """Chain the positions of each symbol in the query, the last one first, and count them."""
     head[:] = -1
     seen[:] = 0
-    for j in range(len(observed) - 1, -1, -1):
+    for j in range(len(observed)):
         symbol = target[observed[j]]
         following[j] = head[symbol]
         head[symbol] = j
@@ -128,74 +127,29 @@ def _substitute(
 
 
 @_compile
-def _pair_up(
-    found: Any, length: int, observed: int, head: Any, following: Any, runs: Any, begins: Any, ends: Any, sizes: Any
-) -> int:  # pragma: no cover - compiled
-    """List the pairs of equal symbols by pattern position, each with the length of the run that ends there.
-
-    ``ends`` are the query positions, ascending within a pattern position, ``sizes`` the lengths; the pairs of pattern
-    position i stand at ``begins[i]:begins[i + 1]``. Returns their number, -1 where they do not fit.
-    """
-    count, room = 0, len(ends)
-    for j in range(observed + 1):
-        runs[0, j] = 0
-        runs[1, j] = 0
-    for i in range(length):
-        begins[i] = count
-        now, before = i & 1, 1 - (i & 1)
-        if i > 1:  # forget what the position before the last one left in this half
-            for t in range(begins[i - 2], begins[i - 1]):
-                runs[now, ends[t] + 1] = 0
-        symbol = found[i]
-        j = head[symbol] if symbol >= 0 else -1
-        while j >= 0:
-            if count == room:
-                return -1
-            size = runs[before, j] + 1
-            runs[now, j + 1] = size
-            ends[count], sizes[count] = j, size
-            count += 1
-            j = following[j]
-    begins[length] = count
-    return count
-
-
-@_compile
 def _longest_run(
-    low: int, high: int, left: int, right: int, begins: Any, ends: Any, sizes: Any
+    found: Any, head: Any, following: Any, bounds: Any, runs: Any, stamps: Any, base: int
 ) -> tuple[int, int, int]:  # pragma: no cover - compiled
-    """Return the longest common run within bounds as (start in pattern, start in query, size): earliest first."""
+    """Return the longest common run within bounds as (start in pattern, start in query, size): earliest first.
+
+    ``runs[j]`` is the length of the run ending at query position j, valid where ``stamps[j]`` names this row.
+    """
+    low, high, left, right = bounds
     best, best_i, best_j = 0, low, left
     for i in range(low, high):
-        for t in range(begins[i], begins[i + 1]):
-            size, j = sizes[t], ends[t]
-            if size > best and left <= j < right:
-                size = min(size, i - low + 1, j - left + 1)
-                if size > best:
-                    best, best_i, best_j = size, i - size + 1, j - size + 1
-    return best_i, best_j, best
-
-
-@_compile
-def _longest_run_slowly(
-    low: int, high: int, left: int, right: int, found: Any, head: Any, following: Any, runs: Any
-) -> tuple[int, int, int]:  # pragma: no cover - compiled
-    """Do the same without a list of pairs, for sequences that have too many."""
-    best, best_i, best_j = 0, low, left
-    for j in range(left, right + 1):
-        runs[0, j] = 0
-        runs[1, j] = 0
-    for i in range(low, high):
-        now, before = i & 1, 1 - (i & 1)
-        for j in range(left, right):
-            runs[now, j + 1] = 0
-        j = head[found[i]] if found[i] >= 0 else -1
-        while 0 <= j < right:
-            if j >= left:
-                size = runs[before, j] + 1
-                runs[now, j + 1] = size
-                if size > best:
-                    best, best_i, best_j = size, i - size + 1, j - size + 1
+        symbol = found[i]
+        if symbol < 0:
+            continue
+        stamp = base + i - low
+        j = head[symbol]
+        while j >= right:
+            j = following[j]
+        while j >= left:
+            size = runs[j - 1] + 1 if j > left and stamps[j - 1] == stamp - 1 else 1
+            runs[j] = size
+            stamps[j] = stamp
+            if size > best or (size == best and best_i + best - 1 == i):
+                best, best_i, best_j = size, i - size + 1, j - size + 1
             j = following[j]
     return best_i, best_j, best
 
@@ -208,15 +162,13 @@ def _blocks(
     head: Any,
     following: Any,
     runs: Any,
-    begins: Any,
-    ends: Any,
-    sizes: Any,
+    stamps: Any,
+    base: int,
     stack: Any,
     blocks: Any,
-) -> int:  # pragma: no cover - compiled
-    """Fill ``blocks`` with the matching blocks in order, neighbours merged, and return their number."""
+) -> tuple[int, int]:  # pragma: no cover - compiled
+    """Fill ``blocks`` with the matching blocks in order, neighbours merged; return their number and the next stamp."""
     count, depth = 0, 1
-    pairs = _pair_up(found, length, observed, head, following, runs, begins, ends, sizes)
     stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3], stack[0, 4] = 0, length, 0, observed, 0
     while depth:
         depth -= 1
@@ -232,10 +184,8 @@ def _blocks(
                 blocks[count, 0], blocks[count, 1], blocks[count, 2] = low, left, size
                 count += 1
             continue
-        if pairs >= 0:
-            i, j, size = _longest_run(low, high, left, right, begins, ends, sizes)
-        else:
-            i, j, size = _longest_run_slowly(low, high, left, right, found, head, following, runs)
+        i, j, size = _longest_run(found, head, following, (low, high, left, right), runs, stamps, base)
+        base += high - low + 2
         if not size:
             continue
         if i + size < high and j + size < right:
@@ -248,7 +198,7 @@ def _blocks(
             stack[depth, 0], stack[depth, 1] = low, i
             stack[depth, 2], stack[depth, 3], stack[depth, 4] = left, j, 0
             depth += 1
-    return count
+    return count, base
 
 
 @_compile
@@ -284,12 +234,11 @@ def align_many(
     size, distinct = len(observed), len(near_starts) - 1
     found = np.empty(longest, dtype=np.int32)
     target, head, seen = np.arange(known), np.empty(known, dtype=np.int64), np.empty(known, dtype=np.int64)
-    following, runs = np.empty(size, dtype=np.int64), np.zeros((2, size + 1), dtype=np.int32)
-    begins, held = np.zeros(longest + 1, dtype=np.int32), np.full(known, -1, dtype=np.int64)
-    ends = np.empty(min(longest * size, PAIRS), dtype=np.int32)
-    sizes = np.empty(len(ends), dtype=np.int32)
+    following, runs = np.empty(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
+    stamps, held = np.zeros(size, dtype=np.int64), np.full(known, -1, dtype=np.int64)
     stack, blocks = np.empty((3 * size + 6, 5), dtype=np.int64), np.empty((size + 1, 3), dtype=np.int64)
     tally = np.zeros(len(holders), dtype=np.int64)
+    base = 2
     _link(observed, target, head, following, seen)
     for k in range(len(rows)):
         row = rows[k]
@@ -297,7 +246,7 @@ def align_many(
         if len(near):
             _substitute(found, length, distinct, near_starts, near, target, held, k)
             _link(observed, target, head, following, seen)
-        count = _blocks(found, length, size, head, following, runs, begins, ends, sizes, stack, blocks)
+        count, base = _blocks(found, length, size, head, following, runs, stamps, base, stack, blocks)
         matched = 0
         for b in range(count):
             matched += blocks[b, 2]
@@ -350,18 +299,17 @@ def blocks_of_many(
     size, distinct = len(observed), len(near_starts) - 1
     found = np.empty(longest, dtype=np.int32)
     target, head, seen = np.arange(known), np.empty(known, dtype=np.int64), np.empty(known, dtype=np.int64)
-    following, runs = np.empty(size, dtype=np.int64), np.zeros((2, size + 1), dtype=np.int32)
-    begins, held = np.zeros(longest + 1, dtype=np.int32), np.full(known, -1, dtype=np.int64)
-    ends = np.empty(min(longest * size, PAIRS), dtype=np.int32)
-    sizes = np.empty(len(ends), dtype=np.int32)
+    following, runs = np.empty(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
+    stamps, held = np.zeros(size, dtype=np.int64), np.full(known, -1, dtype=np.int64)
     stack = np.empty((3 * size + 6, 5), dtype=np.int64)
+    base = 2
     _link(observed, target, head, following, seen)
     for k in range(len(rows)):
         length = _locate(rows[k], token_starts, tokens, local, found)
         if len(near):
             _substitute(found, length, distinct, near_starts, near, target, held, k)
             _link(observed, target, head, following, seen)
-        counts[k] = _blocks(found, length, size, head, following, runs, begins, ends, sizes, stack, blocks[k])
+        counts[k], base = _blocks(found, length, size, head, following, runs, stamps, base, stack, blocks[k])
 
 
 @_compile

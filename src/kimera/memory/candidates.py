@@ -25,6 +25,7 @@ Rows = NDArray[np.int64]
 EXACT = float(2**53)  # whole numbers up to here are exact as float64
 WORD = 64  # symbols of a query that fit the bits of one machine word
 CPUS = os.cpu_count() or 1
+FEW = 64  # rows that are aligned as fast as they are bounded
 SAMPLE, KEEPS = 256, 0.8
 CHUNK = 512  # rows that make a thread worth waking
 
@@ -165,7 +166,7 @@ def blocks_of_rows(view: View, query: Query, rows: Rows) -> list[list[Block]]:
 def _in_sequence(view: View, query: Query, rows: Rows, needed: NDArray[np.int32]) -> Rows:
     """Drop the rows whose longest common subsequence, which is never below m, is too short."""
     native = kernels(view.tuning)
-    if native is None or query.near or len(query.texts) > WORD or not len(rows):
+    if native is None or query.near or len(query.texts) > WORD or len(rows) < FEW:
         return rows
     numbers = _numbers(view, query)
     masks = np.zeros(numbers.known, dtype=np.uint64)

@@ -37,13 +37,13 @@ class Weighted:
 
 @dataclass(frozen=True)
 class Futures:
-    """Hold the distinct futures of an ensemble; ``place`` leads from a future's number to its element."""
+    """Hold the distinct futures of an ensemble; ``share`` is that of each candidate's future."""
 
     numbers: Ints
     support: Ints
     weights: Floats
     shares: Floats
-    place: Ints
+    share: Floats
 
 
 @dataclass(frozen=True)
@@ -146,16 +146,14 @@ class Ensemble:
     @cached_property
     def futures(self) -> Futures:
         """Return the distinct futures with their supporting patterns, summed f·similarity, and shares."""
-        counts = np.bincount(self.future, minlength=1)
-        counts[0] = 0
-        numbers = np.flatnonzero(counts)
-        place = np.zeros(len(counts), dtype=np.int64)
-        place[numbers] = np.arange(len(numbers))
         some = np.flatnonzero(self.future)
+        numbers, element, support = _distinct(self.future[some])
         strengths = self.strengths[some]
-        weights = figures.group_sums(strengths, place[self.future[some]], counts[numbers])
+        weights = figures.group_sums(strengths, element, support)
         shares = figures.ratio(weights, np.float64(figures.exact_sum(strengths)))
-        return Futures(numbers, counts[numbers], weights, shares, place)
+        share = np.zeros(len(self.future))
+        share[some] = shares[element]
+        return Futures(numbers, support, weights, shares, share)
 
     @cached_property
     def information(self) -> Floats:
@@ -165,16 +163,13 @@ class Ensemble:
     @cached_property
     def share(self) -> Floats:
         """Return A, the share of each candidate's future, 0 without one."""
-        found = self.futures
-        if not len(found.numbers):
-            return np.zeros(len(self.future))
-        return np.where(self.future > 0, found.shares[found.place[self.future]], 0.0)
+        return self.futures.share
 
     def pick(self, places: Ints) -> Ensemble:
         """Return some candidates with figures that still refer to the whole ensemble."""
         weighted = self.weighted
         picked = replace(self, aligned=self.aligned.take(places), similarity=self.similarity[places])
-        picked.__dict__.update(total=self.total, weight=self.weight, futures=self.futures)
+        picked.__dict__.update(total=self.total, weight=self.weight, share=self.share[places])
         if weighted is not None:
             parts = (weighted.similarity, weighted.evidence, weighted.confidence, weighted.snr)
             picked.__dict__["weighted"] = Weighted(*(part[places] for part in parts))
@@ -199,6 +194,8 @@ class Ensemble:
         """Return the places of the first ``limit`` candidates (all with None): by rank, ties by id."""
         value = RANKS[self.options.rank_by](self)
         value = value if self.options.rank_by == "fragmentation" else -value
+        if len(value) < 2:
+            return np.arange(min(len(value), limit or 1))
         places = np.arange(len(value))
         if limit is not None and limit < len(value):
             places = np.flatnonzero(value <= np.partition(value, limit - 1)[limit - 1])
@@ -266,6 +263,18 @@ def similarity_of_rows(view: View, query: Query, options: RecallOptions, aligned
     texts = view.symbol_table.texts
     patterns = ([texts[number] for number in view.row_tokens(row)] for row in aligned.rows.tolist())
     return np.array([character_similarity(pattern, query.texts) for pattern in patterns], dtype=np.float64)
+
+
+def _distinct(numbers: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return the distinct numbers, for each element its place among them, and how often each occurs."""
+    top = int(numbers.max(initial=0))
+    if top > 16 * len(numbers):  # sorting few numbers is cheaper than counting through all that exist
+        return np.unique(numbers, return_inverse=True, return_counts=True)
+    counts = np.bincount(numbers, minlength=1)
+    distinct = np.flatnonzero(counts)
+    place = np.zeros(len(counts), dtype=np.int64)
+    place[distinct] = np.arange(len(distinct))
+    return distinct, place[numbers], counts[distinct]
 
 
 def _weighted(ensemble: Ensemble) -> Weighted:
