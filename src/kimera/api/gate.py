@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from kimera.api.health import Health
 from kimera.api.limits import Rates
 from kimera.api.security import KeyRing, Visitors
+from kimera.api.traffic import Traffic
 from kimera.errors import KimeraError
 from kimera.missions.control import Home
 from kimera.settings import Settings
@@ -17,6 +18,7 @@ from kimera.storage.keys import Keys
 
 if TYPE_CHECKING:
     from kimera.api.middleware import Exchange
+    from kimera.api.switchboard import Switchboard
 
 __all__ = ["Gate"]
 
@@ -30,6 +32,7 @@ API_HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
 )
 PAGE_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -42,8 +45,10 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 class Gate:
     """The state of one gateway, on its event loop; ``app.state.gate``.
 
-    ``draining`` is set when the process was asked to end. ``public`` holds the paths that need no key.
+    ``draining`` is set when the process was asked to end. ``board`` knows the routes and what each needs.
     """
+
+    board: Switchboard
 
     def __init__(self, home: Home, settings: Settings, health: Health) -> None:
         self.home, self.settings, self.clock = home, settings, home.clock
@@ -51,14 +56,20 @@ class Gate:
         self.visitors = Visitors(settings)
         self.ring = KeyRing(Keys(home.database), home.clock)
         self.rates = Rates(settings, home.clock)
-        self.public: frozenset[str] = frozenset()
-        self.templates: dict[object, str] = {}
-        self.in_flight = 0
+        self.traffic = Traffic()
         self.streams: set[Exchange] = set()
+        self.readers: set[Exchange] = set()
         self.draining = False
+        self._tasks: set[asyncio.Task[None]] = set()
         more = (HSTS,) if settings.behind_tls else ()
         self.api_headers = [*API_HEADERS, *more]
         self.page_headers = [(API_HEADERS[0][0], PAGE_POLICY), *API_HEADERS[1:], *more]
+        self.api_block = b"".join(b"%s: %s\r\n" % pair for pair in self.api_headers)
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Hold a task of the gateway's own until it is done."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def drain(self) -> None:
         """Begin to end: not ready from now on, and every event stream is told when to come back."""
@@ -71,12 +82,19 @@ class Gate:
         ticks = 0
         while True:
             await self.health.refresh(older_than=HEALTH_SECONDS)
+            self.cut_late()
             with contextlib.suppress(KimeraError):  # a database that is away shows in health; the next tick tries again
                 await self._check_streams()
                 if ticks % TOUCH_TICKS == 0:
                     await self.ring.flush()
             ticks += 1
             await asyncio.sleep(TICK_SECONDS)
+
+    def cut_late(self) -> None:
+        """Give up on the bodies that are overdue."""
+        now = self.clock.monotonic()
+        for reader in [one for one in self.readers if one.due < now]:
+            reader.cut()
 
     async def _check_streams(self) -> None:
         if not self.streams:

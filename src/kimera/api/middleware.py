@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from kimera import telemetry
 from kimera.api.gate import REQUEST_ID, Gate
 from kimera.api.limits import check_json
 from kimera.api.problems import MEDIA_TYPE, Problem, for_error
 from kimera.api.security import LOCAL, NOBODY, Principal
+from kimera.api.traffic import UNMATCHED
+from kimera.api.wire import LINE
 from kimera.errors import KimeraError, RefusedError, TooLarge, Unauthenticated, UnsupportedMedia
 
 __all__ = ["Entrance", "Exchange"]
@@ -33,10 +37,15 @@ DISCARD_BYTES = 8 << 20
 DISCARD_SECONDS = 1.0
 BYE_SECONDS = 1.0
 RETRY_HINT = b"event: bye\ndata: {}\nretry: 2000\n\n"
+JSON = b"application/json"
 UPLOADS = (b"multipart/form-data", b"application/octet-stream")
 BODYLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 EXPOSED = b"x-request-id, x-kaldra-status, etag, retry-after, idempotency-replayed, location"
 ALLOWED = b"authorization, content-type, idempotency-key, if-match, if-none-match, last-event-id, x-request-id"
+OK = (b"x-kaldra-status", b"ok")
+DEGRADED = (b"x-kaldra-status", b"degraded")
+
+log = telemetry.get_logger("api")
 
 
 class Entrance:
@@ -56,30 +65,19 @@ class Entrance:
 
 
 class Exchange:
-    """One request and its answer."""
+    """One request and its answer. ``due`` is when the body must have arrived, on the gate's clock."""
 
-    __slots__ = (
-        "_ended",
-        "_left",
-        "_receive",
-        "_replay",
-        "_send",
-        "_task",
-        "body_read",
-        "content_type",
-        "cors",
-        "gate",
-        "headers",
-        "method",
-        "principal",
-        "refusal",
-        "request_id",
-        "scope",
-        "started",
-        "state",
-        "status",
-        "streaming",
-    )
+    principal: Principal = NOBODY
+    cors: bytes | None = None
+    refusal: Problem | None = None
+    status = 0
+    due = 0.0
+    body_read = streaming = _ended = _late = False
+    _kind = b""
+    _left = 0
+    _replay: Message | None = None
+    _task: asyncio.Task[Any] | None = None
+    _span: telemetry.Span | None = None
 
     def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
         self.gate, self.scope, self._receive, self._send = gate, scope, receive, send
@@ -91,60 +89,78 @@ class Exchange:
         self.state: dict[str, Any] = scope.setdefault("state", {})
         self.state["request_id"] = self.request_id
         self.state["body"] = b""
-        self.principal: Principal = NOBODY
-        self.cors: bytes | None = None
-        self.content_type = self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        self.body_read = False
-        self.refusal: Problem | None = None
-        self.started = self.streaming = False
-        self.status = 0
-        self._left = 0
-        self._replay: Message | None = None
-        self._ended = False
-        self._task: asyncio.Task[Any] | None = asyncio.current_task()
+        self._began = time.perf_counter()
 
     async def run(self, app: App) -> None:
         """Admit the request, let the application answer, and turn what fails into a problem."""
-        gate = self.gate
-        gate.in_flight += 1
+        self._task = asyncio.current_task()
+        self._span = self.gate.traffic.begin(self.request_id, self.headers.get(b"traceparent"))
         try:
-            if not await self._admit():
-                return
-            await app(self.scope, self.receive, self.send)
+            if await self._admit():
+                await app(self.scope, self.receive, self.send)
         except KimeraError as error:
             self.refusal = self.refusal or for_error(error)
         except asyncio.CancelledError:
-            if not self._ended:
-                raise
-            if self._task is not None:
-                self._task.uncancel()
+            self._cancelled()
         except Exception as error:  # noqa: BLE001 - the request boundary: whatever failed, the caller gets a problem
             if not self._ended:
-                self._note(error)
+                self._failed(error)
         finally:
             self._leave()
-        if self.refusal is not None and not self.started:
+        if self.refusal is not None and not self.status:
             await self._refuse(self.refusal)
+        if not self.streaming:
+            self._record()
+
+    def _cancelled(self) -> None:
+        """Go on when the cancellation was ours; raises it again when it was not."""
+        if not self._ended and not self._late:
+            raise asyncio.CancelledError
+        if self._task is not None:
+            self._task.uncancel()
+        if self._late:
+            late = KimeraError("The body did not arrive in time.", error_code="TOO_SLOW", http_status=408)
+            self.refusal = for_error(late)
+
+    def _failed(self, error: Exception) -> None:
+        log.error("api.failed", error=error, method=self.method, route=self._route())
+        self.refusal = Problem(500, "Something failed that should not have; it is in the log under the request id.")
 
     def _leave(self) -> None:
+        gate = self.gate
+        gate.readers.discard(self)
         if self.streaming:
-            self.gate.streams.discard(self)
+            gate.streams.discard(self)
+            gate.traffic.stream(-1)
         else:
-            self.gate.in_flight -= 1
+            gate.traffic.ended()
 
-    def _note(self, error: Exception) -> None:
-        import logging
+    def _route(self) -> str:
+        route = self.scope.get("route")
+        if route is None:
+            found = self.gate.board.find(self.method, self.scope["path"])
+            return UNMATCHED if found is None else found[0].path
+        path: str = route.path
+        return path
 
-        logging.getLogger("kimera.api").error("request failed", exc_info=error)
-        self.refusal = Problem(500, "Something failed that should not have; it is in the log under the request id.")
+    def _record(self) -> None:
+        seconds, route = time.perf_counter() - self._began, self._route()
+        traced = self._span is not None
+        self.gate.traffic.answered(
+            self.method, route, self.status or 499, seconds, self.principal.key_id, traced=traced
+        )
+        if self._span is not None:
+            self._span.set(method=self.method, route=route, status=self.status)
+            self._span.__exit__(None, None, None)
 
     # -- admission ----------------------------------------------------------------------------------------------------
 
     async def _admit(self) -> bool:
         """Let the request in, or raise; False when it is answered already (a preflight)."""
         gate, headers, method = self.gate, self.headers, self.method
-        self._check_head()
-        open_path = self.scope["path"] in gate.public
+        open_path = self.scope["path"] in gate.board.public
+        if len(self.scope["headers"]) > MAX_FIELDS or self.scope["query_string"].count(b"&") >= MAX_PARAMETERS:
+            raise self._too_many()
         if not open_path or gate.visitors.loopback:
             self.cors = gate.visitors.check(method, headers)
         if self.cors is not None and method == "OPTIONS" and b"access-control-request-method" in headers:
@@ -153,35 +169,30 @@ class Exchange:
         gate.rates.address(self.scope.get("client"))
         if not open_path:
             await self._authenticate()
-            if gate.in_flight > gate.settings.max_requests:
+            if gate.traffic.in_flight > gate.settings.max_requests:
                 raise RefusedError("The gateway is answering as many requests as it may.", retry_after=1.0)
         self.state["principal"] = self.principal
         if method not in BODYLESS:
             await self._take_body()
         return True
 
-    def _check_head(self) -> None:
+    def _too_many(self) -> KimeraError:
         if len(self.scope["headers"]) > MAX_FIELDS:
-            raise KimeraError(
-                f"The request has more than {MAX_FIELDS} header fields.",
-                error_code="HEADERS_TOO_LARGE",
-                http_status=431,
-            )
-        if self.scope["query_string"].count(b"&") >= MAX_PARAMETERS:
-            raise KimeraError(
-                f"The address has more than {MAX_PARAMETERS} parameters.", error_code="BAD_REQUEST", http_status=400
-            )
+            words = f"The request has more than {MAX_FIELDS} header fields."
+            return KimeraError(words, error_code="HEADERS_TOO_LARGE", http_status=431)
+        words = f"The address has more than {MAX_PARAMETERS} parameters."
+        return KimeraError(words, error_code="BAD_REQUEST", http_status=400)
 
     async def _authenticate(self) -> None:
         gate = self.gate
         authorization = self.headers.get(b"authorization")
         if authorization is not None:
-            self.principal = await gate.ring.principal(authorization)
+            self.principal = gate.ring.known(authorization) or await gate.ring.principal(authorization)
+            gate.rates.key(self.principal.key_id)
         elif gate.visitors.keyless_ok(self.headers):
             self.principal = LOCAL
         else:
             raise Unauthenticated("This address needs a key.", error_code="KEY_MISSING")
-        gate.rates.key(self.principal.key_id)
 
     async def _preflight(self) -> None:
         fields = [
@@ -200,15 +211,16 @@ class Exchange:
         length = self.headers.get(b"content-length")
         if length == b"0" or (length is None and b"transfer-encoding" not in self.headers):
             return
-        settings, kind = self.gate.settings, self.content_type
-        is_json = kind == b"application/json" or (kind.startswith(b"application/") and kind.endswith(b"+json"))
+        settings = self.gate.settings
+        kind = self._kind = self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        is_json = kind == JSON or (kind.startswith(b"application/") and kind.endswith(b"+json"))
         if not is_json and kind not in UPLOADS:
-            raise UnsupportedMedia(
-                f"A body of type {kind.decode('latin-1')[:80] or 'unknown'} is not read here.",
-            )
+            raise UnsupportedMedia(f"A body of type {kind.decode('latin-1')[:80] or 'unknown'} is not read here.")
         self._left = settings.max_body_bytes if is_json else settings.max_upload_bytes
         if length is not None and (not length.isdigit() or int(length) > self._left):
             raise self._too_large()
+        self.due = self.gate.clock.monotonic() + settings.body_timeout
+        self.gate.readers.add(self)
         if is_json:
             body = await self._read_all()
             if len(body) > THREAD_BYTES:
@@ -220,27 +232,21 @@ class Exchange:
 
     def _too_large(self) -> TooLarge:
         settings = self.gate.settings
-        most = settings.max_upload_bytes if self.content_type in UPLOADS else settings.max_body_bytes
+        most = settings.max_upload_bytes if self._kind in UPLOADS else settings.max_body_bytes
         return TooLarge(f"The body is larger than {most} bytes.", limit=most)
 
     async def _read_all(self) -> bytes:
-        message = await self._read_some(self.gate.settings.body_timeout)
-        if not message.get("more_body", False):
-            return bytes(message.get("body", b""))
-        parts = [message.get("body", b"")]
-        until = self.gate.clock.monotonic() + self.gate.settings.body_timeout
-        while message.get("more_body", False):
-            message = await self._read_some(until - self.gate.clock.monotonic())
+        parts: list[bytes] = []
+        more = True
+        while more:
+            message = await self._read_some()
             parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
         return b"".join(parts)
 
-    async def _read_some(self, seconds: float) -> Message:
-        """Receive one piece of the body, counted; raises `TooLarge`, or a 408 when it takes too long."""
-        try:
-            async with self.gate.clock.timeout(max(seconds, 0.0)):
-                message = await self._receive()
-        except TimeoutError:
-            raise KimeraError("The body did not arrive in time.", error_code="TOO_SLOW", http_status=408) from None
+    async def _read_some(self) -> Message:
+        """Receive one piece of the body, counted; raises `TooLarge`."""
+        message = await self._receive()
         if message["type"] == "http.disconnect":
             raise KimeraError("The caller went away.", error_code="DISCONNECTED", http_status=400)
         self._left -= len(message.get("body", b""))
@@ -248,27 +254,38 @@ class Exchange:
             raise self._too_large()
         if not message.get("more_body", False):
             self.body_read = True
+            self.gate.readers.discard(self)
         return message
 
     async def receive(self) -> Message:
-        """Give the application the body, counted and in time; after it, whether the caller went away."""
+        """Give the application the body, counted; after it, whether the caller went away."""
         if self._replay is not None:
             message, self._replay = self._replay, None
             return message
-        if self.body_read or self._left == 0:
+        if self.body_read or not self.due:
             return await self._receive()
         try:
-            return await self._read_some(self.gate.settings.body_timeout)
+            message = await self._read_some()
         except KimeraError as error:
             # the application may turn this into an answer of its own; ours stands
             self.refusal = for_error(error)
             raise
+        if self._kind in UPLOADS:  # an upload has as long as it keeps coming
+            self.due = self.gate.clock.monotonic() + self.gate.settings.body_timeout
+        return message
+
+    def cut(self) -> None:
+        """Give up on a body that is overdue; called on the event loop."""
+        self.gate.readers.discard(self)
+        if self._task is not None:
+            self._late = True
+            self._task.cancel()
 
     # -- the answer ---------------------------------------------------------------------------------------------------
 
     async def send(self, message: Message) -> None:
         """Pass on a piece of the answer, its head with the headers that every answer carries."""
-        if self._ended or (self.refusal is not None and not self.started):
+        if self._ended or (self.refusal is not None and not self.status):
             return
         if message["type"] == "http.response.start":
             self._dress(message)
@@ -276,18 +293,22 @@ class Exchange:
 
     def _dress(self, message: Message) -> None:
         gate = self.gate
-        self.started = True
         self.status = message["status"]
-        given = message.get("headers", ())
-        names = {name: value for name, value in given}
+        fields = list(message.get("headers", ()))
+        names = dict(fields)
+        status = DEGRADED if gate.health.degraded or gate.draining or "degraded" in self.state else OK
         kind = names.get(b"content-type", b"")
+        if LINE in self.state and kind == JSON and len(names) <= 2 and self.cors is None:
+            # the usual answer sets nothing but type and length, so what all carry goes out as one block of bytes
+            self.state[LINE].extra = b"%sx-request-id: %s\r\n%s: %s\r\n" % (
+                gate.api_block,
+                self.request_id.encode("ascii"),
+                *status,
+            )
+            return
         common = gate.page_headers if kind.startswith(b"text/html") else gate.api_headers
-        fields = [*given, *(pair for pair in common if pair[0] not in names)]
-        fields.append((b"x-request-id", self.request_id.encode("ascii")))
-        degraded = gate.health.degraded or gate.draining or self.state.get("degraded")
-        fields.append((b"x-kaldra-status", b"degraded" if degraded else b"ok"))
-        if b"cache-control" not in names:
-            fields.append((b"cache-control", b"no-store"))
+        fields += [pair for pair in common if pair[0] not in names]
+        fields += ((b"x-request-id", self.request_id.encode("ascii")), status)
         if self.cors is not None:
             fields += [
                 (b"access-control-allow-origin", self.cors),
@@ -315,30 +336,29 @@ class Exchange:
     async def _discard(self) -> bool:
         """Read on for at most a second, so that a caller still sending gets to see the answer; True at the end."""
         left = DISCARD_BYTES
-        try:
+        with contextlib.suppress(TimeoutError):
             async with self.gate.clock.timeout(DISCARD_SECONDS):
                 while left > 0:
                     message = await self._receive()
                     if not message.get("more_body", False):
                         return bool(message["type"] == "http.request")
                     left -= len(message.get("body", b""))
-        except TimeoutError:
-            pass
         return False
 
     # -- event streams ------------------------------------------------------------------------------------------------
 
     def _begin_stream(self) -> None:
-        if not self.streaming:
-            self.streaming = True
-            self.gate.in_flight -= 1
-            self.gate.streams.add(self)
+        self._record()
+        self.streaming = True
+        self.gate.traffic.ended()
+        self.gate.traffic.stream(1)
+        self.gate.streams.add(self)
 
     def end_stream(self) -> None:
         """End the event stream now with a hint when to come back; called on the event loop."""
         if self._task is not None and not self._ended:
             self._ended = True
-            asyncio.create_task(self._say_bye(self._task))  # noqa: RUF006 - the exchange's own task outlives it
+            self.gate.keep(asyncio.create_task(self._say_bye(self._task)))
 
     async def _say_bye(self, task: asyncio.Task[Any]) -> None:
         with contextlib.suppress(TimeoutError):  # a reader that does not read does not get to hold the process

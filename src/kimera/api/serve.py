@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from kimera.api.app import create_app
 from kimera.api.gate import Gate
@@ -21,10 +22,11 @@ from kimera.api.wire import Wire
 from kimera.errors import ConfigurationError, KimeraError
 from kimera.missions import control
 from kimera.missions.control import Home
+from kimera.settings import Settings
 from kimera.storage.keys import Keys
 from kimera.storage.workers import Workers
 
-__all__ = ["serve"]
+__all__ = ["serve", "server_config"]
 
 BACKLOG = 512
 HEAD_BYTES = 32 << 10
@@ -47,27 +49,31 @@ def serve(home: Home, say: Say, *, with_worker: bool = True) -> int:
     gate: Gate = app.state.gate
     settings = home.settings
     with contextlib.closing(_listen(settings.host, settings.port)) as listener:
-        config = uvicorn.Config(
-            app,
-            http=Wire,
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            backlog=BACKLOG,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=math.ceil(settings.drain_timeout),
-            h11_max_incomplete_event_size=HEAD_BYTES,
-        )
-        server = _Server(config, gate, say, beside)
+        server = _Server(server_config(app, settings), gate, say, beside)
         try:
             server.run([listener])
         finally:
             if beside is not None:
                 beside.end()
     return 0
+
+
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """Return how the gateway is served: our connection, no reload, no access log and no headers but ours."""
+    return uvicorn.Config(
+        app,
+        http=Wire,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(settings.drain_timeout),
+        h11_max_incomplete_event_size=HEAD_BYTES,
+    )
 
 
 def check_keys(home: Home) -> None:

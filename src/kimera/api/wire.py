@@ -1,9 +1,14 @@
-"""The HTTP/1.1 connection: slow heads and readers are cut off, and what is no HTTP gets a problem too."""
+"""The HTTP/1.1 connection: slow heads and readers are cut off, and what is no HTTP gets a problem too.
+
+The fields that every answer carries are put into its head here, as bytes: through the HTTP library, which checks each
+name and value anew, they would cost 1.4 us apiece. Head and body leave in one write.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -20,6 +25,47 @@ STALL_SECONDS = 60.0
 """How long a caller may leave an answer unread."""
 
 
+LINE = "kimera.line"
+"""Where the entrance finds the connection's `Line` in a request's state."""
+
+
+class Line:
+    """A transport that adds ``extra`` to the next head and lets it leave together with the body behind it."""
+
+    __slots__ = ("_loop", "_transport", "extra", "held")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self.extra = b""
+        self.held = b""
+
+    def write(self, data: bytes) -> None:
+        """Write ``data``; a head waits for the body that comes in the same turn of the loop."""
+        if self.extra:
+            self.held = data[:-2] + self.extra + b"\r\n"
+            self.extra = b""
+            self._loop.call_soon(self.flush)
+        elif self.held:
+            held, self.held = self.held, b""
+            self._transport.write(held + data)
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Let a head go that is still waiting."""
+        if self.held:
+            held, self.held = self.held, b""
+            self._transport.write(held)
+
+    def close(self) -> None:
+        """Close once everything has left."""
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class Wire(H11Protocol):
     """Uvicorn's connection with two timers and our own words."""
 
@@ -29,6 +75,9 @@ class Wire(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give the caller a while to send a request."""
         super().connection_made(transport)
+        line = Line(transport, self.loop)
+        self.transport = line  # type: ignore[assignment]
+        self.app_state = self.app_state | {LINE: line}
         self._head = self.loop.call_later(HEAD_SECONDS, self._cut)
 
     def data_received(self, data: bytes) -> None:

@@ -1,7 +1,19 @@
-"""Is it reliable (`tau`), is what it shows inert and free of secrets (`checks`), what was decided (`audit`)."""
+"""Is it reliable (`tau`), is it inert and free of secrets (`checks`), what may it steer (`Label`), what was decided."""
 
 from kimera.guardian import audit, checks, tau
 from kimera.guardian.audit import AuditEvent, AuditLog
+from kimera.guardian.labels import Integrity, Label, Secrecy, join
 from kimera.guardian.redaction import redactor
 
-__all__ = ["AuditEvent", "AuditLog", "audit", "checks", "redactor", "tau"]
+__all__ = [
+    "AuditEvent",
+    "AuditLog",
+    "Integrity",
+    "Label",
+    "Secrecy",
+    "audit",
+    "checks",
+    "join",
+    "redactor",
+    "tau",
+]

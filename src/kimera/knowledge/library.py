@@ -7,7 +7,9 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
+from kimera import telemetry
 from kimera.errors import NotFoundError, ValidationError
 from kimera.knowledge._archive import members
 from kimera.knowledge._child import Child
@@ -215,12 +217,16 @@ def _shelve(item: _Item, outcome: Outcome, shelf: _Shelf, blobs: Blobs, space: s
         shelf.texts.append(extracted.text)
         dated, title = document.dated, document.title
         archived = is_archived(item.name, title, extracted.text)
+    status: Literal["read", "partly", "unread"] = (
+        "unread" if outcome.problem else "partly" if outcome.partly else "read"
+    )
+    telemetry.metric("kimera_sources_read_total").bind(kind=item.form.kind, outcome=status).inc()
     shelf.sources.append(
         Source(
             id=item.sha256, name=item.name, also_named=item.also_named, kind=item.form.kind,
             media_type=item.form.media_type, size=item.size, knowledge_space=space,
             reader=outcome.reader if outcome.tables or outcome.documents else "",
-            status="unread" if outcome.problem else "partly" if outcome.partly else "read",
+            status=status,
             reason=outcome.problem or outcome.partly, warnings=tuple(filter(None, outcome.warnings)),
             dated=dated, archived=archived,
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
+from kimera import telemetry
 from kimera.knowledge._fts import Row, TermIndex, content_words
 from kimera.knowledge.graph import SAMPLE, GateDecision, decide, name_density
 from kimera.llm.embeddings import Encoder, Vectors
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Hit", "Mode", "Segment"]
 
 _log = logging.getLogger(__name__)
+
+STAGES = telemetry.metric("kimera_retrieval_duration_seconds")
+KEYWORD, VECTOR, MERGE, GRAPH = (STAGES.bind(stage=stage) for stage in ("keyword", "vector", "merge", "graph"))
 
 Mode = Literal["hybrid", "lexical", "dense"]
 
@@ -133,22 +137,25 @@ class Segment:
 
     def _lexical(self, query: str, limit: int) -> list[tuple[int, float]]:
         assert self._terms is not None
-        return [(number, round(score, _DIGITS)) for number, score in self._terms.search(query, limit)]
+        with KEYWORD.time():
+            return [(number, round(score, _DIGITS)) for number, score in self._terms.search(query, limit)]
 
     def _dense_search(self, query: str, vectors: Dense, k: int) -> tuple[list[float], list[int]]:
         assert self._remembered is not None
-        return vectors.search(self._remembered.encode([query])[0], k)
+        with VECTOR.time():
+            return vectors.search(self._remembered.encode([query])[0], k)
 
     def _hybrid(self, query: str, k: int, vectors: Dense | None, graph: bool | None) -> list[Hit]:
         size = max(POOL, k)
         words = {self._row_of[number]: score for number, score in self._lexical(query, size)}
         cosines, nearest = self._dense_search(query, vectors, size) if vectors is not None else ([], [])
-        pool = sorted(words.keys() | set(nearest))
-        halves = [_min_max([words.get(row, 0.0) for row in pool])]
-        if cosines:
-            halves.append(_min_max([cosines[row] for row in pool]))
-        scores = {row: round(sum(parts) / len(halves), _DIGITS) for row, *parts in zip(pool, *halves, strict=True)}
-        ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+        with MERGE.time():
+            pool = sorted(words.keys() | set(nearest))
+            halves = [_min_max([words.get(row, 0.0) for row in pool])]
+            if cosines:
+                halves.append(_min_max([cosines[row] for row in pool]))
+            scores = {row: round(sum(parts) / len(halves), _DIGITS) for row, *parts in zip(pool, *halves, strict=True)}
+            ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
         if ranked and graph is not False and (graph or self.gate(query).used):
             ranked = self._carried(query, scores)
         return [
@@ -159,10 +166,11 @@ class Segment:
     def _carried(self, query: str, scores: dict[int, float]) -> list[tuple[int, float]]:
         from kimera.knowledge._pagerank import EntityGraph, carry
 
-        with self._lock:
-            if self._graph is None:
-                self._graph = EntityGraph(self._rows())
-        return carry(self._graph, scores, query)
+        with GRAPH.time():
+            with self._lock:
+                if self._graph is None:
+                    self._graph = EntityGraph(self._rows())
+            return carry(self._graph, scores, query)
 
     def _name_density(self) -> float:
         if self._density is None:

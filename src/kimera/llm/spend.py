@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, Protocol
 
+from kimera import telemetry
 from kimera.clock import Clock
 from kimera.errors import BudgetExceeded, ValidationError
 
@@ -109,7 +110,10 @@ class SpendLedger:
                 mission_id, track, day, nano, [(mission_scope, cap), (day_scope, day_cap)], self.lease
             )
         except BudgetExceeded as refused:
-            raise _exceeded(refused.facts.get("scope") == mission_scope, upper_bound) from refused
+            mission = refused.facts.get("scope") == mission_scope
+            scope = "mission" if mission else "day"
+            telemetry.metric("kimera_budget_actions_total").bind(scope=scope, action="stop").inc()
+            raise _exceeded(mission, upper_bound) from refused
 
     def settle(self, ticket: str, actual: Decimal, input_tokens: int = 0, output_tokens: int = 0) -> None:
         """Replace a reservation by what the call cost; repeating it is a no-op."""

@@ -1,1 +1,37 @@
-"""The sequence memory: what was seen before, what is missing, what comes next, and why."""
+"""The sequence memory: what was seen before, what is missing, what comes next, and why.
+
+`Memory.open` is one memory, `Memories` all memories of one database. No model, no chance: the same log, short-term
+memory and options give the same bytes.
+"""
+
+from kimera.memory.changes import Changed
+from kimera.memory.contracts import (
+    Guard,
+    Learned,
+    MemoryTuning,
+    NextEvents,
+    Observed,
+    Prediction,
+    Predictions,
+    Why,
+)
+from kimera.memory.memories import Memories
+from kimera.memory.memory import Memory
+from kimera.memory.observations import SequenceObserved
+from kimera.memory.sessions import Session
+
+__all__ = [
+    "Changed",
+    "Guard",
+    "Learned",
+    "Memories",
+    "Memory",
+    "MemoryTuning",
+    "NextEvents",
+    "Observed",
+    "Prediction",
+    "Predictions",
+    "SequenceObserved",
+    "Session",
+    "Why",
+]

@@ -116,9 +116,10 @@ class Session:
                 span.set(level=answer.level, status=answer.status, cpu_seconds=answer.cpu_seconds)
                 if answer.status != "ok":
                     span.fail("SandboxError", f"SANDBOX_{(answer.limit_hit or answer.status).upper()}", "sandbox")
-                return answer
         finally:
             self._lock.release()
+        telemetry.metric("kimera_sandbox_runs_total").bind(level=answer.level, outcome=answer.status).inc()
+        return answer
 
     def _ask(self, request: dict[str, Any]) -> JobResult:
         try:

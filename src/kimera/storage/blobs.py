@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kimera.errors import NotFoundError, StorageError, StorageFull
+from kimera.storage.timing import timed
 
 __all__ = ["Blobs", "canonical_json", "disk_errors", "sha256_hex"]
 
@@ -46,13 +47,18 @@ class Blobs:
 
     def put(self, data: bytes) -> str:
         """Store ``data`` and return its sha256."""
-        name = sha256_hex(data)
-        if not self.has(name):
-            self._write(name, data)
+        with timed("blob_put"):
+            name = sha256_hex(data)
+            if not self.has(name):
+                self._write(name, data)
         return name
 
     def put_file(self, source: Path) -> str:
         """Move a finished file into the store and return its sha256; ``source`` is gone afterwards."""
+        with timed("blob_put"):
+            return self._move(source)
+
+    def _move(self, source: Path) -> str:
         digest = hashlib.sha256()
         with source.open("rb") as stream:
             while chunk := stream.read(1 << 20):
@@ -66,12 +72,13 @@ class Blobs:
 
     def get(self, sha256: str) -> bytes:
         """Return the bytes of a blob."""
-        try:
-            return self.path(sha256).read_bytes()
-        except FileNotFoundError as missing:
-            raise NotFoundError(
-                f"Blob {sha256[:12]} is not in {self.root}; restore the home folder or run the mission again."
-            ) from missing
+        with timed("blob_get"):
+            try:
+                return self.path(sha256).read_bytes()
+            except FileNotFoundError as missing:
+                raise NotFoundError(
+                    f"Blob {sha256[:12]} is not in {self.root}; restore the home folder or run the mission again."
+                ) from missing
 
     def put_json(self, value: Any) -> str:
         """Store the canonical JSON of ``value``."""

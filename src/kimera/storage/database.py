@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
@@ -20,12 +20,14 @@ from kimera.clock import Clock, SystemClock
 from kimera.errors import NewerSchema, StorageError, StorageFull
 from kimera.resilience import Retry
 from kimera.storage.schema import REVISION, REVISIONS, metadata, revision_table
+from kimera.storage.timing import Meter, Timing, operation_of
 
-__all__ = ["Database", "engine_for", "open_database", "storage_errors", "storage_failure"]
+__all__ = ["IN_MEMORY", "Database", "engine_for", "open_database", "storage_errors", "storage_failure"]
 
 T = TypeVar("T")
 
 ATTEMPTS = 9
+IN_MEMORY = "sqlite:///:memory:"
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 4.0
 SLOW_SECONDS = 0.1
@@ -37,6 +39,13 @@ NOW_POSTGRES = sa.text("SELECT extract(epoch FROM clock_timestamp())::float8")
 PRAGMAS = ("PRAGMA busy_timeout=30000", "PRAGMA journal_mode=WAL", "PRAGMA foreign_keys=ON")
 SYNCHRONOUS = {"NORMAL": "PRAGMA synchronous=NORMAL", "FULL": "PRAGMA synchronous=FULL"}
 SCHEMA_LOCK = sa.text("SELECT pg_advisory_xact_lock(7236154021)")
+
+
+class PoolUse(NamedTuple):
+    """Connections of a pool."""
+
+    idle: int
+    lent: int
 
 
 class Database:
@@ -51,31 +60,48 @@ class Database:
             max_delay=LONGEST_PAUSE,
             name="database",
             clock=clock or SystemClock(),
+            on_event=telemetry.on_resilience_event,
         )
         self._again = retry(_call)
+        self._meter = Meter(engine.dialect.name)
         self.clock = clock or SystemClock()
+
+    name = "database"
+    """Under which its pool is shown."""
 
     @property
     def embedded(self) -> bool:
         """Return whether this is a SQLite file in the home folder."""
         return self.engine.dialect.name == "sqlite"
 
-    def write(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run ``work`` in one transaction, again after a transient failure; raises `StorageError`."""
+    def write(self, work: Callable[[sa.Connection], T], *, operation: str | None = None) -> T:
+        """Run ``work`` in one transaction, again after a transient failure; raises `StorageError`.
+
+        It is timed as ``operation``, or under the name of the module it is written in (`kimera.storage.timing`).
+        """
         begun = time.monotonic()
         try:
-            done = self._repeat(lambda: self._in_transaction(work))
+            with Timing(self._meter, operation or operation_of(work, "write")):
+                done = self.repeat(lambda: self._in_transaction(work))
         except StorageError as failure:
-            telemetry.span_over("store.write", time.monotonic() - begun, error=failure, operation=_operation(work))
+            telemetry.span_over("store.write", time.monotonic() - begun, error=failure, operation=_method(work))
             raise
         taken = time.monotonic() - begun
         if taken > SLOW_SECONDS:
-            telemetry.span_over("store.write", taken, operation=_operation(work))
+            telemetry.span_over("store.write", taken, operation=_method(work))
         return done
 
-    def read(self, work: Callable[[sa.Connection], T]) -> T:
-        """Run ``work`` on a connection without keeping a write lock; raises `StorageError`."""
-        return self._repeat(lambda: self._on_connection(work))
+    def read(self, work: Callable[[sa.Connection], T], *, operation: str | None = None) -> T:
+        """Run ``work`` on a connection without keeping a write lock, timed as in `write`; raises `StorageError`."""
+        with Timing(self._meter, operation or operation_of(work, "read")):
+            return self.repeat(lambda: self._on_connection(work))
+
+    def stats(self) -> PoolUse:
+        """Return how many connections of the pool rest and how many are lent."""
+        pool = self.engine.pool
+        if not isinstance(pool, sa.QueuePool):
+            return PoolUse(0, 0)
+        return PoolUse(pool.checkedin(), pool.checkedout())
 
     def now(self) -> float:
         """Return seconds since 1970 on the database's clock, which all workers share."""
@@ -85,6 +111,16 @@ class Database:
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+
+    def repeat(self, attempt: Callable[[], T]) -> T:
+        """Call ``attempt``, again after a transient failure of the database; raises `StorageError`."""
+        try:
+            result: T = self._again(attempt)
+        except IntegrityError:
+            raise  # a derived key was taken meanwhile: the caller knows what that means
+        except DBAPIError as failure:
+            raise storage_failure(failure) from failure
+        return result
 
     def _in_transaction(self, work: Callable[[sa.Connection], T]) -> T:
         with self.engine.begin() as connection:
@@ -97,20 +133,15 @@ class Database:
         with self.engine.connect() as connection:
             return work(connection)
 
-    def _repeat(self, attempt: Callable[[], T]) -> T:
-        try:
-            result: T = self._again(attempt)
-        except IntegrityError:
-            raise  # a derived key was taken meanwhile: the caller knows what that means
-        except DBAPIError as failure:
-            raise storage_failure(failure) from failure
-        return result
-
 
 def engine_for(url: str, *, synchronous: str = "NORMAL", pool: int = 10) -> sa.Engine:
     """Return an engine for a ``sqlite:///`` or ``postgresql://`` address with our connection settings."""
     if url.startswith("sqlite"):
-        engine = sa.create_engine(url, pool_size=pool, max_overflow=20, connect_args={"check_same_thread": False})
+        # a database in memory exists in one connection only: whoever uses it takes turns
+        pooling: dict[str, Any] = (
+            {"poolclass": sa.StaticPool} if url == IN_MEMORY else {"pool_size": pool, "max_overflow": 20}
+        )
+        engine = sa.create_engine(url, **pooling, connect_args={"check_same_thread": False})
         pragmas = (*PRAGMAS, SYNCHRONOUS[synchronous])
 
         @sa.event.listens_for(engine, "connect")
@@ -131,6 +162,7 @@ def open_database(url: str, *, synchronous: str = "NORMAL", clock: Clock | None 
     reached, `StorageFull` when there is no room.
     """
     database = Database(engine_for(url, synchronous=synchronous), clock)
+    telemetry.watch(database)
     try:
         _bring_up(database)
     except DBAPIError as failure:
@@ -205,7 +237,7 @@ def storage_failure(failure: DBAPIError) -> StorageError:
     )
 
 
-def _operation(work: Callable[..., Any]) -> str:
+def _method(work: Callable[..., Any]) -> str:
     """Return the method whose transaction this is, as in ``Missions.append``."""
     return str(getattr(work, "__qualname__", type(work).__qualname__)).partition(".<locals>")[0]
 

@@ -20,6 +20,7 @@ from kimera import telemetry
 from kimera.errors import ConflictError, NotFoundError
 from kimera.storage.database import Database
 from kimera.storage.fold import ALLOWED, TERMINAL, MissionRow, fold_one
+from kimera.storage.outcomes import TELLING, TIMED, record
 from kimera.storage.schema import briefs, events, missions
 from kimera.telemetry import MissionEvent, parse
 
@@ -65,6 +66,11 @@ SELECT_EVENTS = (
     .where(events.c.mission_id == sa.bindparam("id"), events.c.seq > sa.bindparam("after"))
     .order_by(events.c.seq)
     .limit(sa.bindparam("limit"))
+)
+SELECT_TELLING = (
+    sa.select(events)
+    .where(events.c.mission_id == sa.bindparam("id"), events.c.type.in_(TELLING))
+    .order_by(events.c.seq)
 )
 UPDATE_ROW = missions.update().where(
     missions.c.mission_id == sa.bindparam("old_id"),
@@ -126,6 +132,7 @@ class Missions:
 
     def create(self, brief: Brief, created: Entry, then: Sequence[Entry] = (), also: Also | None = None) -> str:
         """Store a new mission and return its id, or the id of the mission already stored for the same key or id."""
+        begun = self.database.clock.monotonic()
 
         entries = [created, *then]
 
@@ -137,7 +144,7 @@ class Missions:
             if known is not None:
                 return str(known.mission_id)
             connection.execute(INSERT_BRIEF, asdict(brief))
-            rows, row = self._folded(None, brief.mission_id, entries)
+            rows, row = self._folded(None, brief.mission_id, entries, begun)
             connection.execute(INSERT_MISSION, _as_values(row))
             connection.execute(INSERT_EVENT, rows)
             if also is not None:
@@ -168,6 +175,7 @@ class Missions:
         ``only_if`` may refuse inside the transaction, ``also`` writes other rows in it. Raises `NotFoundError` for an
         unknown mission and `ConflictError` for a transition that `ALLOWED` does not list.
         """
+        begun = self.database.clock.monotonic()
         expected = None if expect is None else frozenset(expect)
 
         def work(connection: sa.Connection) -> list[Entry]:
@@ -181,12 +189,14 @@ class Missions:
             fresh = [entry for entry in entries if entry.key not in seen]
             if not fresh or (only_if is not None and not only_if(connection)):
                 return []
-            rows, after = self._folded(row, mission_id, fresh)
+            rows, after = self._folded(row, mission_id, fresh, begun)
             old = {"old_id": mission_id, "old_state": row.state, "old_seq": row.seq}
             changed = connection.execute(UPDATE_ROW.values(_changes(row, after)), old)
             if changed.rowcount != 1:
                 raise ConflictError(f"Mission {mission_id} was changed by another process; look again and repeat.")
             connection.execute(INSERT_EVENT, rows)
+            if after.ended and not row.ended:
+                self._close(connection, after)
             if also is not None:
                 also(connection)
             return fresh
@@ -258,13 +268,20 @@ class Missions:
         found = self.database.read(lambda connection: connection.execute(statement, parameters).all())
         return [_from_values(row._asdict()) for row in found]
 
+    def _close(self, connection: sa.Connection, row: MissionRow) -> None:
+        """Write how the round ended, from what its events say."""
+        found = connection.execute(SELECT_TELLING, {"id": row.mission_id}).all()
+        record(connection, row, [_event(one) for one in found])
+
     def _folded(
-        self, row: MissionRow | None, mission_id: str, entries: Sequence[Entry]
+        self, row: MissionRow | None, mission_id: str, entries: Sequence[Entry], begun: float
     ) -> tuple[list[dict[str, Any]], MissionRow]:
         at = self.database.clock.now().astimezone(UTC)
         if row is not None:
             # the wall clock may step back; a mission's own events never do
             at = max(at, datetime.fromisoformat(row.updated_at))
+        # what the control plane takes is kept with what it decided, so that no kill can lose or double it
+        taken = {"seconds": round(self.database.clock.monotonic() - begun, 6)}
         rows = []
         for entry in entries:
             event = MissionEvent(
@@ -275,7 +292,7 @@ class Missions:
                 track=entry.track,
                 attempt=entry.attempt,
                 request_id=telemetry.current().request_id[:64],
-                payload=parse(entry.type, entry.payload),
+                payload=parse(entry.type, entry.payload | (taken if entry.type in TIMED else {})),
             )
             if row is not None and event.type == "mission.state":
                 _check_transition(row, str(event.payload["new"]))

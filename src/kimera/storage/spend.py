@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from kimera import telemetry
 from kimera.errors import BudgetExceeded, NotFoundError
 from kimera.storage.database import Database
 from kimera.storage.schema import spend_scopes as scopes
@@ -131,18 +132,22 @@ class SpendRows:
     def settle(self, ticket: str, nano: int, input_tokens: int, output_tokens: int) -> TicketRow:
         """Pay a ticket; a second time is a no-op. What the caps have no room for is counted as overdrawn."""
 
-        def work(connection: sa.Connection) -> None:
+        def work(connection: sa.Connection) -> bool:
             row = self._locked(connection, ticket)
             if row.state in {"settled", "released"}:
-                return
+                return False
             for scope in _scopes(row):
                 held = row.reserved_nano if row.state == "open" else 0
                 self._pay(connection, scope, held, nano)
             values = {"state": "settled", "settled_nano": nano, "input_tokens": input_tokens}
             connection.execute(UPDATE_TICKET.values(values | {"output_tokens": output_tokens}), {"of": ticket})
+            return True
 
-        self.database.write(work)
-        return self.ticket(ticket)
+        paid = self.database.write(work)
+        settled = self.ticket(ticket)
+        if paid:
+            _count(settled)
+        return settled
 
     def release(self, ticket: str) -> TicketRow:
         """Give a reservation back unused; a no-op for a ticket that is not open."""
@@ -204,6 +209,13 @@ class SpendRows:
         room = now.cap_nano - (now.reserved_nano - held) - now.settled_nano
         paid = min(nano, max(room, 0))
         connection.execute(GIVE, {"of": scope, "back": held, "paid": paid, "over": nano - paid})
+
+
+def _count(row: TicketRow) -> None:
+    telemetry.metric("kimera_spend_usd_total").bind(track=row.track, kind="llm").inc(row.settled_nano / 1e9)
+    tokens = telemetry.metric("kimera_llm_tokens_total")
+    tokens.bind(track=row.track, direction="input").inc(row.input_tokens)
+    tokens.bind(track=row.track, direction="output").inc(row.output_tokens)
 
 
 def _scopes(row: TicketRow) -> tuple[str, str]:

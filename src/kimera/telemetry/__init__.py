@@ -24,6 +24,8 @@ from kimera.telemetry.retention.store import LogRecord, MemoryStore, SpanRecord,
 
 if TYPE_CHECKING:
     from kimera.telemetry.reading.exposition import serve_metrics
+    from kimera.telemetry.reading.series import series
+    from kimera.telemetry.running import run_metrics
 
 __all__ = [
     "CATALOGUE",
@@ -57,6 +59,8 @@ __all__ = [
     "redact",
     "register_collector",
     "room_of",
+    "run_metrics",
+    "series",
     "serve_metrics",
     "shutdown",
     "span",
@@ -66,7 +70,7 @@ __all__ = [
     "watch",
 ]
 
-LATE = {"serve_metrics": "exposition"}
+LATE = {"run_metrics": "running", "serve_metrics": "reading.exposition", "series": "reading.series"}
 """Public names whose modules are loaded when they are first asked for, because few processes need them."""
 
 
@@ -75,4 +79,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.reading.{LATE[name]}"), name)
+    return getattr(import_module(f"{__name__}.{LATE[name]}"), name)

@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel
 
 from kimera.api import create_app, requires
-from kimera.api.app import survey
+from kimera.api.switchboard import mount
 from kimera.missions import control
 from kimera.settings import Settings
 from kimera.storage.keys import Keys
@@ -51,8 +51,8 @@ def probing_routes() -> APIRouter:
 def make_app(home: control.Home, **changes: Any) -> FastAPI:
     """Return a gateway with the probing routes and changed settings."""
     app = create_app(home, home.settings.model_copy(update=changes))
-    app.include_router(probing_routes())
-    survey(app, app.state.gate)
+    mount(app, probing_routes())
+    app.state.gate.board.survey()
     return app
 
 

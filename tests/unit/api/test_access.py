@@ -7,7 +7,6 @@ from fastapi import APIRouter
 from fastapi.routing import iter_route_contexts
 from tests.unit.api.conftest import Caller, make_app
 
-from kimera.api.app import survey
 from kimera.clock import FakeClock
 from kimera.errors import ConfigurationError
 from kimera.missions import control
@@ -29,7 +28,7 @@ async def test_every_route_denies_by_default(home: control.Home, keys: Keys, cal
     walked = 0
     for route in iter_route_contexts(app.routes):
         path = (route.path or "").format_map({"name": "x"}) if "{name}" in (route.path or "") else route.path or ""
-        if path in app.state.gate.public:
+        if path in app.state.gate.board.public:
             continue
         for method in route.methods or ():
             for key in (None, wrong, expired, revoked.secret, "kimera_x.y", "nonsense"):
@@ -165,4 +164,4 @@ def test_a_route_that_says_nothing_does_not_start(home: control.Home) -> None:
 
     app.include_router(forgotten)
     with pytest.raises(ConfigurationError, match="/api/forgotten"):
-        survey(app, app.state.gate)
+        app.state.gate.board.survey()

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from tests.unit.api.conftest import Caller, Note, make_app
 
 from kimera.api import answer_once, requires
-from kimera.api.app import survey
+from kimera.api.switchboard import mount
 from kimera.missions import control
 
 
@@ -24,8 +24,8 @@ async def test_a_repeated_post_gets_the_first_answer(home: control.Home, caller:
 
         return answer_once(request, work)
 
-    app.include_router(routes)
-    survey(app, app.state.gate)
+    mount(app, routes)
+    app.state.gate.board.survey()
     client = caller(app)
     key = {"idempotency-key": "k1"}
     first = await client.post("/api/things", json={"text": "a"}, headers=key)

@@ -82,9 +82,11 @@ def test_every_disguise_is_found_between_any_text(
     text = f"{before} | {disguised} | {after}"
     hits = canaries.scan(text)
     start = len(before) + 3
-    assert any(start - 3 <= hit.start and hit.end <= start + len(disguised) + 3 for hit in hits), hits
+    # a value of one repeated character may seem to go on in its neighbours, which is hidden with it
+    assert any(hit.start < start + len(disguised) and start < hit.end for hit in hits), hits
     assert canaries.found(text)
-    assert value not in canaries.redact(text) or value in f"{before} |  | {after}"
+    shown = canaries.redact(text).replace("[REDACTED:SECRET_EXACT]", "")
+    assert value not in shown or value in f"{before} |  | {after}"
 
 
 @given(value=VALUES, name=st.sampled_from(sorted(set(DISGUISES) - {"spread"})), data=st.data())

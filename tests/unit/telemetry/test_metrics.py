@@ -72,12 +72,19 @@ def test_undeclared_names_and_values_raise_under_test(registry: Registry) -> Non
 def test_undeclared_names_and_values_count_as_other_in_production(lenient: Registry) -> None:
     """Promise: in production nothing raises; the value counts under "other" and the loss is counted by metric."""
     lenient.metric("kimera_typo_total").bind(anything="x").inc()
-    child = lenient.metric("kimera_degraded_total").bind(cause="a cause nobody declared")
+    child = lenient.metric("kimera_chat_turns_total").bind(outcome="nobody declared this")
     child.inc()
     assert (OTHER,) == child.values
-    assert 1 == lenient.value("kimera_degraded_total", cause=OTHER)
-    assert 1 == lenient.value(DROPPED, metric="kimera_degraded_total")
+    assert 1 == lenient.value("kimera_chat_turns_total", outcome=OTHER)
+    assert 1 == lenient.value(DROPPED, metric="kimera_chat_turns_total")
     assert 2 == lenient.value(DROPPED, metric=OTHER)  # the name, and its label
+
+
+def test_a_catch_all_takes_any_value(registry: Registry) -> None:
+    """Promise: where "other" is a declared value, what comes from data counts there and is no mistake."""
+    registry.metric("kimera_degraded_total").bind(cause="a cause of a playbook").inc()
+    assert 1 == registry.value("kimera_degraded_total", cause=OTHER)
+    assert 0 == registry.value(DROPPED, metric="kimera_degraded_total")
 
 
 def test_an_open_label_keeps_to_its_cap(registry: Registry) -> None:

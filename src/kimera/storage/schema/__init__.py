@@ -6,6 +6,17 @@ nano-dollars, nested data is canonical JSON text. A column whose meaning is not 
 
 from kimera.storage.schema._metadata import REVISION, REVISIONS, metadata, revision_table
 from kimera.storage.schema.gateway import api_keys, idempotent_requests, stream_tickets
+from kimera.storage.schema.memory import (
+    memory_effects,
+    memory_log,
+    memory_memories,
+    memory_moves,
+    memory_patterns,
+    memory_sessions,
+    memory_stm,
+    memory_vectors,
+    memory_voids,
+)
 from kimera.storage.schema.missions import (
     artifacts,
     attempts,
@@ -20,7 +31,7 @@ from kimera.storage.schema.missions import (
     versions,
     workers,
 )
-from kimera.storage.schema.telemetry import alerts, audit_log, logs, mission_outcomes, rollups, spans
+from kimera.storage.schema.telemetry import alerts, audit_log, leases, logs, mission_outcomes, rollups, spans
 
 __all__ = [
     "REVISION",
@@ -35,7 +46,17 @@ __all__ = [
     "events",
     "handoffs",
     "idempotent_requests",
+    "leases",
     "logs",
+    "memory_effects",
+    "memory_log",
+    "memory_memories",
+    "memory_moves",
+    "memory_patterns",
+    "memory_sessions",
+    "memory_stm",
+    "memory_vectors",
+    "memory_voids",
     "metadata",
     "mission_outcomes",
     "missions",

@@ -6,7 +6,7 @@ from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table
 
 __all__ = ["REVISION", "REVISIONS", "metadata", "revision_table"]
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision this installation knows, oldest first; a database at any other revision is newer than we are."""
 
 REVISION = REVISIONS[-1]

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, La
 
 from kimera.storage.schema._metadata import metadata
 
-__all__ = ["APPEND_ONLY", "alerts", "audit_log", "logs", "mission_outcomes", "rollups", "spans"]
+__all__ = ["APPEND_ONLY", "alerts", "audit_log", "leases", "logs", "mission_outcomes", "rollups", "spans"]
 
 IDENTITY = BigInteger().with_variant(Integer, "sqlite")
 
@@ -76,6 +76,14 @@ rollups = Table(
     Column("body", LargeBinary, nullable=False),
 )
 Index("ix_telemetry_rollups_start", rollups.c.tier, rollups.c.bucket_start)
+
+leases = Table(
+    "telemetry_leases",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("holder", String(160), nullable=False),
+    Column("until", Float, nullable=False),  # seconds since 1970 on the database's clock
+)
 
 alerts = Table(
     "telemetry_alerts",

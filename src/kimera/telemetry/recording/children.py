@@ -16,7 +16,19 @@ from typing import NamedTuple
 from kimera.telemetry.recording.catalog import Family
 from kimera.telemetry.recording.sketch import place_of
 
-__all__ = ["NANO", "Child", "Counter", "Exemplar", "Gauge", "GaugeHistogram", "Histogram", "Part", "Switch", "nano"]
+__all__ = [
+    "NANO",
+    "Child",
+    "Counter",
+    "Exemplar",
+    "Gauge",
+    "GaugeHistogram",
+    "Histogram",
+    "Part",
+    "Switch",
+    "Timed",
+    "nano",
+]
 
 NANO = 10**9
 EXEMPLAR_LENGTH = 128
@@ -78,6 +90,25 @@ class Child:
     def observe(self, value: float, exemplar: Mapping[str, str] | None = None) -> None:
         """Count one observed value."""
         raise TypeError(f"{self.family.name} is a {self.family.kind}: it has no observe().")
+
+    def time(self) -> Timed:
+        """Return a ``with`` block whose seconds are observed, however it ends."""
+        return Timed(self)
+
+
+class Timed:
+    """A block that is timed. One object serves one block."""
+
+    __slots__ = ("_child", "_started")
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._child.observe(time.perf_counter() - self._started)
 
 
 class Counter(Child):

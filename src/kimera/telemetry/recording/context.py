@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache, wraps
 from typing import ParamSpec, TypeVar
 
-__all__ = ["Context", "accept_request_id", "bind", "carry", "current", "headers", "new_id", "process_id"]
+__all__ = ["Context", "accept_request_id", "adopt", "bind", "carry", "current", "headers", "new_id", "process_id"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -94,6 +94,11 @@ def bind(
         # a task that is thrown away unfinished is closed in another context, where there is nothing to take back
         with suppress(ValueError):
             _bound.reset(token)
+
+
+def adopt(context: Context) -> None:
+    """Make ``context`` that of the running task until its end; for doors with one task per request."""
+    _bound.set(context)
 
 
 def carry(work: Callable[P, T]) -> Callable[P, T]:

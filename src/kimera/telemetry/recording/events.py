@@ -34,20 +34,22 @@ class Payload(BaseModel):
 
 
 class MissionCreated(Payload):
-    """A mission was accepted; ``brief`` is the sha256 of its question, folder and options."""
+    """A mission was accepted, in ``seconds``; ``brief`` is the sha256 of its question, folder and options."""
 
     session_id: Text
     knowledge_space: Text
     brief: Text
+    seconds: float | None = None
 
 
 class MissionStateChanged(Payload):
-    """The mission went from one state to another."""
+    """The mission went from one state to another; ``seconds`` is what deciding and recording it took."""
 
     old: Text
     new: Text
     reason: Text = ""
     round: int = 0
+    seconds: float | None = None
 
 
 class TrackDispatched(Payload):

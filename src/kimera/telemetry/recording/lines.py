@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from typing import Any, TextIO
@@ -16,7 +17,8 @@ __all__ = ["Bridge", "printer"]
 
 def printer(stream: TextIO | None = None) -> Sink:
     """Return the function that prints one line as one JSON object."""
-    render = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+    encode = json.JSONEncoder(ensure_ascii=False, default=str).encode  # made once: `dumps` would make one a line
+    render = structlog.processors.JSONRenderer(lambda line, **_: encode(line))
     out = structlog.WriteLogger(stream or sys.stderr)
 
     def write(line: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """Metrics: `metric(name).bind(label=value)` gives the child to count with; names and values are those of the catalogue.
 
-What the catalogue does not declare raises under test (``strict``); in production it counts under `OTHER`, and
-``kimera_metrics_dropped_labelsets_total`` says for which metric: a wrong label must not take the work down.
+A closed label that declares `OTHER` takes any value. What the catalogue does not declare raises under test
+(``strict``); in production it counts under `OTHER`, and ``kimera_metrics_dropped_labelsets_total`` says for which
+metric: a wrong label must not take the work down.
 """
 
 from __future__ import annotations
@@ -99,6 +100,8 @@ class Metric:
         if label.values:
             if value in label.values:
                 return value
+            if OTHER in label.values:
+                return OTHER  # declared as a catch-all: values come from data
             self._registry.refuse(self.family, f"has no value {value!r} for the label {label.name}")
             return OTHER
         known = {values[place] for values in self.children}

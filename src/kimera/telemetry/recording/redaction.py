@@ -38,6 +38,9 @@ VERBATIM = frozenset(
         "attempt",
         "trace_id",
         "span_id",
+        "method",
+        "route",
+        "key_id",
     }
 )
 """Fields made by us from ids and names; only secrets by value are looked for in them."""

@@ -17,6 +17,7 @@ def upgrade() -> None:
     """Create the tables, and let a request key belong to its tenant."""
     _gateway()
     _outcomes()
+    _leases()
     _trail()
     _tenants()
     _envelopes()
@@ -117,6 +118,16 @@ def _outcomes() -> None:
         sa.PrimaryKeyConstraint("tier", "bucket_start", "process", name=op.f("pk_telemetry_rollups")),
     )
     op.create_index("ix_telemetry_rollups_start", "telemetry_rollups", ["tier", "bucket_start"], unique=False)
+
+
+def _leases() -> None:
+    op.create_table(
+        "telemetry_leases",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("holder", sa.String(length=160), nullable=False),
+        sa.Column("until", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_telemetry_leases")),
+    )
 
 
 def _trail() -> None:

@@ -1,0 +1,167 @@
+"""Questions to a memory, each answered on one view: predictions, what comes next, the guard, the why-view."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from kimera.errors import MemoryFault
+from kimera.guardian import Label
+from kimera.memory.changes import find_pattern
+from kimera.memory.contracts import Guard, GuardOptions, MemoryTuning, NextEvents, NextOptions, Predictions, Why
+from kimera.memory.follow import Behind, CacheCounts, Follower
+from kimera.memory.guard import guard
+from kimera.memory.index import Overlap, View
+from kimera.memory.next import next_events
+from kimera.memory.options import Options
+from kimera.memory.predict import predict
+from kimera.memory.reading import episodes_of
+from kimera.memory.stm import Stm
+from kimera.memory.store import MemoryStore
+from kimera.memory.symbols import Events
+from kimera.memory.why import why
+
+__all__ = ["Answers", "Question"]
+
+T = TypeVar("T")
+KEPT = 256
+LOOKS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The events that are asked about, with the coordinates of their vectors and the label of what is observed."""
+
+    events: Events
+    vectors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    label: Label | None = None
+    overlap: Overlap | None = None
+    at_least_seq: int | None = None
+
+    @classmethod
+    def of(cls, stm: Stm, overlap: Overlap | None = None, at_least_seq: int | None = None) -> Question:
+        """Return the question about a short-term memory."""
+        return cls(stm.sequence, stm.vectors, stm.label, overlap, at_least_seq)
+
+
+class Answers:
+    """Answers on the newest view. Predictions are kept by number, options and events, so none is ever stale."""
+
+    def __init__(self, store: MemoryStore, follower: Follower, tuning: MemoryTuning) -> None:
+        self._store = store
+        self._follower = follower
+        self._tuning = tuning
+        self._kept: OrderedDict[Any, Predictions] = OrderedDict()
+        self._lock = threading.Lock()
+        self.counts = CacheCounts()
+
+    @property
+    def kept(self) -> int:
+        """Return how many predictions are held."""
+        return len(self._kept)
+
+    def predict(self, asked: Question, options: Options) -> Predictions:
+        """Compare the events with every learned pattern, best first."""
+
+        def look() -> Predictions:
+            view = self._follower.view(asked.at_least_seq)
+            key = (view.seq, options.recall(), asked.events, asked.label)
+            known = self._known(key)
+            if known is not None:
+                return known
+            answer = predict(
+                view,
+                asked.events,
+                options.recall(),
+                lambda ids: self._follower.bodies(view.seq, ids, asked.label),
+                vectors=asked.vectors,
+                affinity=self._affinity(view, options),
+                overlap=asked.overlap,
+            )
+            self._keep(key, answer)
+            return answer
+
+        return _level(look)
+
+    def next(self, asked: Question, options: NextOptions) -> NextEvents:
+        """Return the distribution of the event that comes after these."""
+        return next_events(self._follower.view(asked.at_least_seq), asked.events, options)
+
+    def guard(self, asked: Question, options: GuardOptions, recall: Options) -> Guard:
+        """Judge the newest of the events."""
+
+        def look() -> Guard:
+            view = self._follower.view(asked.at_least_seq)
+            return guard(
+                view,
+                asked.events,
+                options,
+                recall=recall.recall(),
+                vectors=asked.vectors,
+                affinity=self._affinity(view, recall),
+            )
+
+        return _level(look)
+
+    def why(self, asked: Question, pattern: str, options: Options) -> Why:
+        """Explain one pattern; raises `NotFoundError` (PATTERN_NOT_FOUND)."""
+
+        def look() -> Why:
+            view = self._follower.view(asked.at_least_seq)
+            memory = self._store.memory
+            row = self._store.read(lambda rows: find_pattern(rows, memory, pattern))
+            episodes = self._store.read(lambda rows: episodes_of(rows, memory, row[0]))
+            return why(
+                view,
+                asked.events,
+                row[0],
+                options.recall(),
+                lambda ids: self._follower.bodies(view.seq, ids, asked.label),
+                episodes=episodes,
+                vectors=asked.vectors,
+                affinity=self._affinity(view, options),
+            )
+
+        return _level(look)
+
+    def _affinity(self, view: View, options: Options) -> Mapping[str, float] | None:
+        emotive = options.affinity_emotive
+        return None if emotive is None else self._follower.affinity(view.seq, emotive)
+
+    def _known(self, key: Any) -> Predictions | None:
+        if not self._tuning.caches:
+            return None
+        with self._lock:
+            known = self._kept.get(key)
+            if known is None:
+                self.counts.misses += 1
+            else:
+                self.counts.hits += 1
+                self._kept.move_to_end(key)
+            return known
+
+    def _keep(self, key: Any, answer: Predictions) -> None:
+        if not self._tuning.caches:
+            return
+        with self._lock:
+            self._kept[key] = answer
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+                self.counts.evictions += 1
+
+
+def _level(look: Callable[[], T]) -> T:
+    """Look until bodies and view belong to the same moment; a writer may come between a few times."""
+    for _ in range(LOOKS):
+        try:
+            return look()
+        except Behind:
+            continue
+    raise MemoryFault(
+        "The memory changes faster than it can be read; ask again in a moment.",
+        error_code="INDEX_BEHIND",
+        retry_after=1.0,
+    )

@@ -1,0 +1,241 @@
+"""Following the log: the index, the bodies of winners and the affinities, all as of one sequence number.
+
+Nothing is pushed: whoever wants to read asks the database where the log ends, and takes in what changed since. So any
+number of processes follow one log and none can miss a record.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kimera.errors import MemoryFault
+from kimera.guardian import Label, join
+from kimera.memory.contracts import Body, MemoryTuning, PatternChange
+from kimera.memory.episodes import DEFAULT_LABEL, Folded, read_events
+from kimera.memory.exact import Exact, rounded, unpack
+from kimera.memory.index import Index, View
+from kimera.memory.log import head
+from kimera.memory.store import MemoryStore
+from kimera.storage import memory as sql
+from kimera.storage.rows import Rows
+
+__all__ = ["Affinity", "Behind", "Follower"]
+
+BODIES = 10_000
+CATCH_UP = 2.0
+CATCH_UP_POLL = 0.01
+
+
+class Behind(Exception):
+    """What was asked belongs to another moment than the view; look again with a newer one."""
+
+
+@dataclass(slots=True)
+class CacheCounts:
+    """What a cache did since the start."""
+
+    hits: int = 0
+    misses: int = 0
+    evictions: int = 0
+
+
+class Follower:
+    """Keeps one memory's index level with its log. Safe for threads; answers rest on immutable views."""
+
+    def __init__(self, store: MemoryStore, tuning: MemoryTuning) -> None:
+        self._store = store
+        self._tuning = tuning
+        self._lock = threading.RLock()
+        self._index = Index(tuning)
+        self._seq = 0
+        self._bodies: OrderedDict[str, tuple[Body, Label]] = OrderedDict()
+        self._affinity = Affinity()
+        self.counts = CacheCounts()
+
+    @property
+    def seq(self) -> int:
+        """Return the number up to which the log was taken in."""
+        return self._seq
+
+    @property
+    def cached_bodies(self) -> int:
+        """Return how many bodies are held."""
+        return len(self._bodies)
+
+    @property
+    def footprint(self) -> int:
+        """Return the bytes the index holds."""
+        return self._index.footprint
+
+    def view(self, at_least: int | None = None) -> View:
+        """Return a view of everything committed by now, and of ``at_least`` that record.
+
+        Waits up to 2 s for it, then raises `MemoryFault` (INDEX_BEHIND).
+        """
+        deadline = self._store.clock.monotonic() + CATCH_UP
+        while True:
+            with self._lock:
+                self._follow()
+                if at_least is None or self._seq >= at_least:
+                    return self._index.view()
+            if self._store.clock.monotonic() >= deadline:
+                raise MemoryFault(
+                    f"This replica has seen the log up to {self._seq}, not yet to {at_least}; ask again in a moment.",
+                    error_code="INDEX_BEHIND",
+                    retry_after=1.0,
+                )
+            self._store.clock.pause(CATCH_UP_POLL)
+
+    def bodies(self, seq: int, ids: Sequence[str], stm_label: Label | None) -> dict[str, Body]:
+        """Return what predictions show of these patterns; raises `Behind` when they have changed after ``seq``."""
+        with self._lock:
+            if self._seq != seq:
+                raise Behind
+            known = {each: self._bodies[each] for each in ids if each in self._bodies} if self._tuning.caches else {}
+            for each in known:
+                self._bodies.move_to_end(each)
+            self.counts.hits += len(known)
+            self.counts.misses += len(ids) - len(known)
+        missing = [each for each in ids if each not in known]
+        if missing:
+            read = self._read_bodies(missing, seq)
+            known |= read
+            self._keep_bodies(read, seq)
+        return {each: _labelled(*known[each], stm_label) for each in ids if each in known}
+
+    def affinity(self, seq: int, emotive: str) -> Mapping[str, float]:
+        """Return each symbol's affinity to one emotive, as of ``seq``; raises `Behind`."""
+        with self._lock:
+            if self._seq != seq:
+                raise Behind
+            return self._affinity.of_emotive(emotive)
+
+    def affinities(self, symbol: str | None = None) -> dict[str, Any]:
+        """Return the affinities of one symbol by emotive, or of every symbol that has any."""
+        with self._lock:
+            self._follow()
+            return self._affinity.read(symbol)
+
+    def restart(self) -> None:
+        """Forget everything and take the log in again when next asked."""
+        with self._lock:
+            self._index = Index(self._tuning)
+            self._bodies.clear()
+            self._affinity = Affinity()
+            self._seq = 0
+
+    def _follow(self) -> None:
+        seq, changed, vectors = self._store.read(self._news)
+        if seq <= self._seq:
+            return
+        changes = []
+        for pattern, _, events, _, frequency, _, outcomes, utility, folded in changed:
+            self._bodies.pop(pattern, None)
+            sequence = read_events(events) if frequency else None
+            self._affinity.set(pattern, sequence or (), folded if frequency else None)
+            used = {name: vectors[name] for event in sequence or () for name in event if name in vectors}
+            changes.append(PatternChange(pattern, sequence, frequency, outcomes, utility, used))
+        self._index.apply(seq, changes)
+        self._seq = seq
+        self._store.known_seq = max(self._store.known_seq, seq)
+
+    def _news(self, rows: Rows) -> tuple[int, list[tuple[Any, ...]], dict[str, tuple[float, ...]]]:
+        memory = self._store.memory
+        seq = head(rows, memory, lock=False).seq
+        if seq <= self._seq:
+            return seq, [], {}
+        changed = rows.all(sql.CHANGED_PATTERNS, {"memory": memory, "after": self._seq})
+        if not any('"VCTR|' in row[2] for row in changed):
+            return seq, changed, {}
+        vectors = rows.all(sql.ALL_VECTORS, {"memory": memory})
+        return seq, changed, {name: struct.unpack(f"<{len(data) // 8}d", data) for name, data, _ in vectors}
+
+    def _read_bodies(self, ids: Sequence[str], seq: int) -> dict[str, tuple[Body, Label]]:
+        values = {"memory": self._store.memory, "ids": json.dumps(list(ids))}
+        found = {}
+        for pattern, name, changed_seq, folded in self._store.read(lambda rows: rows.all(sql.SOME_PATTERNS, values)):
+            if changed_seq > seq:
+                raise Behind
+            found[pattern] = _body(name, Folded.read(folded))
+        return found
+
+    def _keep_bodies(self, read: Mapping[str, tuple[Body, Label]], seq: int) -> None:
+        with self._lock:
+            if self._seq != seq or not self._tuning.caches:
+                return
+            self._bodies.update(read)
+            while len(self._bodies) > BODIES:
+                self._bodies.popitem(last=False)
+                self.counts.evictions += 1
+
+
+class Affinity:
+    """Exact sums per symbol and emotive over the episodes of all patterns that hold the symbol."""
+
+    def __init__(self) -> None:
+        self._patterns: dict[str, tuple[frozenset[str], dict[str, tuple[int, Exact]]]] = {}
+        self._symbols: dict[str, dict[str, tuple[int, Exact]]] = {}
+
+    def set(self, pattern: str, events: Sequence[Sequence[str]], folded: str | None) -> None:
+        """Take in what a pattern's episodes add up to now, in place of what they added up to before."""
+        if pattern in self._patterns:
+            self._add(*self._patterns.pop(pattern), -1)
+        if folded is None or '"affinity"' not in folded:
+            return
+        sums = {name: (count, unpack(total)) for name, (count, *total) in json.loads(folded)["affinity"].items()}
+        symbols = frozenset(symbol for event in events for symbol in event)
+        self._patterns[pattern] = (symbols, sums)
+        self._add(symbols, sums, 1)
+
+    def of_emotive(self, emotive: str) -> Mapping[str, float]:
+        """Return the affinities to one emotive as of now."""
+        return _OneEmotive({symbol: sums[emotive][1] for symbol, sums in self._symbols.items() if emotive in sums})
+
+    def read(self, symbol: str | None) -> dict[str, Any]:
+        """Return one symbol's affinities, or those of all symbols."""
+        if symbol is not None:
+            return {name: rounded(total) for name, (_, total) in sorted(self._symbols.get(symbol, {}).items())}
+        return {each: self.read(each) for each in sorted(self._symbols)}
+
+    def _add(self, symbols: frozenset[str], sums: Mapping[str, tuple[int, Exact]], sign: int) -> None:
+        for symbol in symbols:
+            known = self._symbols.setdefault(symbol, {})
+            for name, (count, total) in sums.items():
+                before = known.get(name, (0, 0))
+                known[name] = (before[0] + sign * count, before[1] + sign * total)
+                if not known[name][0]:
+                    del known[name]
+            if not known:
+                del self._symbols[symbol]
+
+
+class _OneEmotive(Mapping[str, float]):
+    """Sums that are rounded when they are read."""
+
+    def __init__(self, sums: Mapping[str, Exact]) -> None:
+        self._sums = sums
+
+    def __getitem__(self, symbol: str) -> float:
+        return rounded(self._sums[symbol])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sums)
+
+    def __len__(self) -> int:
+        return len(self._sums)
+
+
+def _body(name: str, folded: Folded) -> tuple[Body, Label]:
+    label = folded.label or DEFAULT_LABEL
+    return Body(name, folded.mean_emotives, folded.metadata, folded.mean_cost, None), label
+
+
+def _labelled(body: Body, label: Label, stm_label: Label | None) -> Body:
+    joined = label if stm_label is None else join(label, stm_label)
+    return Body(body.name, body.emotives, body.metadata, body.cost, joined.to_dict())

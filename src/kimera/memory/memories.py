@@ -1,0 +1,227 @@
+"""A place where memories are kept: one database, any number of memories by tenant and name."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kimera.clock import Clock, SystemClock
+from kimera.errors import ConflictError, NotFoundError, ValidationError
+from kimera.memory.contracts import MemoryTuning
+from kimera.memory.log import canonical
+from kimera.memory.memory import Memory
+from kimera.memory.options import clean_options
+from kimera.memory.sessions import Session
+from kimera.memory.stm import ProcessStm, StmStore
+from kimera.memory.stm_sql import SqlStm
+from kimera.memory.store import MemoryStore, store_errors
+from kimera.settings import load_settings
+from kimera.storage import memory as sql
+from kimera.storage.database import IN_MEMORY, Database, open_database
+from kimera.storage.rows import Rows, StatementTimes, Transactions
+
+__all__ = ["Memories", "clean_memory_name"]
+
+NAME_LENGTH = 256
+TENANT_LENGTH = 64
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class Memories:
+    """All memories of one database; what a server holds for as long as it runs. Safe for threads."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        stm: StmStore | str | None = None,
+        tuning: MemoryTuning | None = None,
+        clock: Clock | None = None,
+        owned: bool = False,
+    ) -> None:
+        self.database = database
+        self.times = StatementTimes()
+        self.transactions = Transactions(database, self.times)
+        self.clock = clock or SystemClock()
+        self.tuning = tuning or MemoryTuning()
+        self.stm_store = _stm_store(stm, self.transactions, self.clock)
+        self._owned = owned
+        self._open: dict[tuple[str, str], Memory] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        location: str | Path | None = None,
+        *,
+        stm: StmStore | str | None = None,
+        tuning: MemoryTuning | None = None,
+        clock: Clock | None = None,
+    ) -> Memories:
+        """Open a database: a path, ``":memory:"``, an SQL address, or None for the one in the settings.
+
+        ``stm`` says where short-term memories are: ``"process"`` (the default), ``"sql"``, a ``redis://`` address, or a
+        store of your own.
+        """
+        settings = load_settings()
+        with store_errors():
+            database = open_database(_address(location), synchronous=settings.synchronous, clock=clock)
+        return cls(database, stm=stm, tuning=tuning, clock=clock, owned=True)
+
+    def get(
+        self,
+        name: str = "default",
+        *,
+        tenant: str = "local",
+        config: Mapping[str, Any] | None = None,
+        create: bool = True,
+    ) -> Memory:
+        """Return the memory of that name, made when absent; ``config`` replaces the options kept with it.
+
+        Raises `ValidationError` (MEMORY_NAME_INVALID, CONFIG_INVALID), `NotFoundError` (MEMORY_NOT_FOUND).
+        """
+        name, tenant = clean_memory_name(name), _clean_tenant(tenant)
+        cleaned = None if config is None else clean_options(config)
+        with self._lock:
+            memory = self._open.get((tenant, name))
+            if memory is None:
+                memory = self._open[tenant, name] = self._enter(name, tenant, create)
+        if cleaned is not None:
+            memory.store.configure(cleaned)
+            memory.reload_config()
+        return memory
+
+    def names(self, tenant: str = "local") -> list[str]:
+        """Return the names of a tenant's memories, sorted by code point."""
+        with store_errors():
+            rows = self.transactions.read(lambda rows: rows.all(sql.LIST_MEMORIES, {"tenant": tenant}))
+        return sorted(row[0] for row in rows)
+
+    def session(
+        self,
+        session_id: str,
+        *,
+        memory: str | None = None,
+        tenant: str = "local",
+        create: bool = False,
+        ttl_seconds: float | None = None,
+        **config: Any,
+    ) -> Session:
+        """Return a session by its name alone, on whichever memory it lives; with ``create``, make it on ``memory``.
+
+        Raises `NotFoundError` (SESSION_NOT_FOUND, SESSION_EXPIRED), `ConflictError` (SESSION_CONFLICT) when it lives on
+        another memory than the one given.
+        """
+        home = self.session_home(session_id, tenant=tenant)
+        if home is not None and memory is not None and home[0] != memory and not home[1]:
+            raise ConflictError(
+                f"Session {session_id} is on another memory; delete it there or choose another name.",
+                error_code="SESSION_CONFLICT",
+            )
+        if create:
+            return self.get(memory or "default", tenant=tenant).session(session_id, ttl_seconds=ttl_seconds, **config)
+        if home is None:
+            raise NotFoundError(f"There is no session {session_id}.", error_code="SESSION_NOT_FOUND")
+        if home[1]:
+            raise NotFoundError(
+                f"Session {session_id} has expired; open it again.", error_code="SESSION_EXPIRED", http_status=410
+            )
+        return self.get(home[0], tenant=tenant).session(session_id)
+
+    def session_home(self, session_id: str, *, tenant: str = "local") -> tuple[str, bool] | None:
+        """Return the memory a session lives on and whether it has expired; None when there is none. Is no use of it."""
+        now = self.clock.now().timestamp()
+        found = [
+            (memory.name, held.expires_at <= now)
+            for memory in self._known(tenant)
+            if (held := self.stm_store.find(memory.store.memory, session_id)) is not None
+        ]
+        return min(found, key=lambda home: (home[1], home[0]), default=None)
+
+    def count_sessions(self, *, tenant: str = "local") -> int:
+        """Return how many sessions of a tenant live."""
+        now = self.clock.now().timestamp()
+        return sum(self.stm_store.count(memory.store.memory, now) for memory in self._known(tenant))
+
+    def close(self) -> None:
+        """Close every memory, and the database when it was opened here."""
+        self.stm_store.close()
+        self.transactions.close()
+        if self._owned:
+            self.database.close()
+
+    def _known(self, tenant: str) -> list[Memory]:
+        return [self.get(name, tenant=tenant) for name in self.names(tenant)]
+
+    def _enter(self, name: str, tenant: str, create: bool) -> Memory:
+        key = {"tenant": tenant, "name": name}
+        new = {**key, "uid": uuid.uuid4().hex, "config": canonical({}), "created_at": self.clock.now().timestamp()}
+
+        def make(rows: Rows) -> tuple[Any, ...] | None:
+            rows.run(sql.NEW_MEMORY, new)
+            return rows.one(sql.FIND_MEMORY, key)
+
+        with store_errors():
+            found = self.transactions.read(lambda rows: rows.one(sql.FIND_MEMORY, key))
+            if found is None and create:
+                found = self.transactions.write(make)
+        if found is None:
+            raise NotFoundError(f"There is no memory {name!r}.", error_code="MEMORY_NOT_FOUND")
+        number, uid, config = found
+        store = MemoryStore(self.transactions, number, uid, name, tenant, self.clock)
+        return Memory(self, store, json.loads(config))
+
+
+def clean_memory_name(name: object) -> str:
+    """Return a memory's name; raises `ValidationError` (MEMORY_NAME_INVALID)."""
+    valid = isinstance(name, str) and 1 <= len(name) <= NAME_LENGTH and not CONTROL.search(name)
+    if not isinstance(name, str) or not valid or any("\ud800" <= c <= "\udfff" for c in name):
+        raise ValidationError(
+            f"A memory's name has 1 to {NAME_LENGTH} characters and no control characters.",
+            "memory",
+            error_code="MEMORY_NAME_INVALID",
+        )
+    return name
+
+
+def _clean_tenant(tenant: object) -> str:
+    if not isinstance(tenant, str) or not 1 <= len(tenant) <= TENANT_LENGTH:
+        raise ValidationError(
+            f"A tenant's name has 1 to {TENANT_LENGTH} characters.", "tenant", error_code="MEMORY_NAME_INVALID"
+        )
+    return clean_memory_name(tenant)
+
+
+def _address(location: str | Path | None) -> str:
+    if location is None:
+        settings = load_settings()
+        if settings.database_url is not None:
+            return settings.database_url.get_secret_value()
+        location = settings.home_path / "kimera.db"
+    text = str(location)
+    if text == ":memory:":
+        return IN_MEMORY
+    if text.startswith(("sqlite:", "postgresql:", "postgres:")):
+        return text.replace("postgres:", "postgresql:", 1) if text.startswith("postgres:") else text
+    path = Path(text).expanduser().absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{path}"
+
+
+def _stm_store(stm: StmStore | str | None, transactions: Transactions, clock: Clock) -> StmStore:
+    if stm is None or stm == "process":
+        return ProcessStm()
+    if stm == "sql":
+        return SqlStm(transactions)
+    if isinstance(stm, str) and stm.startswith(("redis://", "rediss://", "unix://")):
+        from kimera.memory.stm_redis import RedisStm
+
+        return RedisStm(transactions, stm, clock)
+    if isinstance(stm, str):
+        raise ValidationError('stm takes "process", "sql" or a redis:// address.', "stm", error_code="CONFIG_INVALID")
+    return stm

@@ -1,0 +1,318 @@
+"""The sequence memory as one object: learn, predict, correct, explain. Thread-safe and synchronous."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kimera.clock import Clock
+from kimera.errors import ValidationError
+from kimera.guardian import Label
+from kimera.memory import changes, reading
+from kimera.memory.answers import Answers, Question
+from kimera.memory.changes import Changed, Selection
+from kimera.memory.contracts import Learned, MemoryTuning, NextEvents, Predictions, Why
+from kimera.memory.episodes import clean_outcome, lesson
+from kimera.memory.follow import Follower
+from kimera.memory.meters import Meters
+from kimera.memory.observations import clean_label
+from kimera.memory.options import Options, clean_next, clean_options, resolve
+from kimera.memory.reading import LogView, PatternPage, PatternView, SymbolView
+from kimera.memory.sessions import Session, clean_ttl
+from kimera.memory.stm import Held, StmStore
+from kimera.memory.store import MemoryStore
+from kimera.memory.symbols import clean_emotives, clean_events, clean_metadata, clean_symbol, clean_text
+
+if TYPE_CHECKING:
+    from kimera.memory.memories import Memories
+
+__all__ = ["Memory"]
+
+T = TypeVar("T")
+
+
+class Memory:
+    """One long-term store of patterns, found by tenant and name; `Memory.open` makes it when absent."""
+
+    def __init__(self, memories: Memories, store: MemoryStore, config: Mapping[str, Any]) -> None:
+        self.store = store
+        self.tuning: MemoryTuning = memories.tuning
+        self.meters = Meters()
+        self._memories = memories
+        self._config = dict(config)
+        self._follower = Follower(store, memories.tuning)
+        self._sessions: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
+        self._lock = threading.Lock()
+        self._answers = Answers(store, self._follower, memories.tuning)
+        self._owner = False
+
+    @classmethod
+    def open(
+        cls,
+        location: str | Path | None = None,
+        name: str = "default",
+        *,
+        tenant: str = "local",
+        config: Mapping[str, Any] | None = None,
+        stm: StmStore | str | None = None,
+        clock: Clock | None = None,
+        tuning: MemoryTuning | None = None,
+    ) -> Memory:
+        """Open a memory at a path, ``":memory:"``, an SQL address, or the place in the settings (None).
+
+        ``stm``: ``"process"`` (lost with the process, the default), ``"sql"``, or a ``redis://`` address. ``config``
+        holds options for every session of this memory. Raises `ValidationError`, `MemoryFault`, `NewerSchema`.
+        """
+        from kimera.memory.memories import Memories
+
+        with ExitStack() as stack:
+            memories = Memories.open(location, stm=stm, tuning=tuning, clock=clock)
+            stack.callback(memories.close)
+            memory = memories.get(name, tenant=tenant, config=config)
+            stack.pop_all()
+        memory._owner = True
+        return memory
+
+    @property
+    def name(self) -> str:
+        """Return the memory's name."""
+        return self.store.name
+
+    @property
+    def tenant(self) -> str:
+        """Return whom the memory belongs to."""
+        return self.store.tenant
+
+    @property
+    def seq(self) -> int:
+        """Return the number of the newest log record."""
+        return self.store.head().seq
+
+    @property
+    def known_seq(self) -> int:
+        """Return the highest log number this process has seen, without asking the database."""
+        return self.store.known_seq
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Return the options set for this memory."""
+        return self._config
+
+    @property
+    def stm_store(self) -> StmStore:
+        """Return where the short-term memories are kept."""
+        return self._memories.stm_store
+
+    def configure(self, **config: Any) -> dict[str, Any]:
+        """Set options for every session of this memory; raises `ValidationError` (CONFIG_INVALID)."""
+        self.store.configure({**self.store.config(), **clean_options(config)})
+        return dict(self.reload_config())
+
+    def reload_config(self) -> Mapping[str, Any]:
+        """Read the options again, as another process may have set them."""
+        self._config = self.store.config()
+        return self._config
+
+    def session(self, session_id: str = "default", ttl_seconds: float | None = None, **config: Any) -> Session:
+        """Return a session, made when absent or expired; ``config`` sets options of it.
+
+        Raises `ValidationError` (CONFIG_INVALID) for a bad option, and makes no session then.
+        """
+        name = clean_text(session_id, "session")
+        cleaned = clean_options(config if ttl_seconds is None else {**config, "ttl_seconds": ttl_seconds})
+        with self._lock:
+            session = self._sessions.get(name)
+            held = self.stm_store.find(self.store.memory, name)
+            now = self.now()
+            if held is not None and held.expires_at <= now:
+                self.stm_store.drop(held)
+                held = None
+            if held is None:
+                ttl = resolve(cleaned, self._config).ttl_seconds
+                held = self.stm_store.create(self.store.memory, name, cleaned, now, now + ttl)
+                session = None
+            if session is None or session.key != held.key:
+                session = self._sessions[name] = Session(self, held)
+        if cleaned and any(held.config.get(key) != value for key, value in cleaned.items()):
+            session.configure(**cleaned)
+        return session
+
+    def learn(
+        self,
+        events: Iterable[Iterable[str]],
+        *,
+        emotives: Sequence[Mapping[str, float] | None] = (),
+        metadata: Mapping[str, Any] | None = None,
+        source: str = "",
+        outcome: Mapping[str, float] | None = None,
+        label: Label | None = None,
+        ttl_seconds: float | None = None,
+        unique_id: str | None = None,
+    ) -> Learned:
+        """Learn a sequence of events; ``emotives`` holds one record per event, an item of numbers is a vector.
+
+        Returns after the log record is committed. The same ``unique_id`` is learned once; its first answer comes back.
+        Raises `ValidationError` (PATTERN_TOO_SHORT and others), `MemoryFault`.
+        """
+        vectors: dict[str, tuple[float, ...]] = {}
+        with self.meters.timed("learn"):
+            cleaned = clean_events(events, vectors=vectors, sort=self.options.sort_symbols)
+            origin = clean_text(source, "source")
+            taught = lesson(
+                cleaned,
+                at=self.now(),
+                emotives=[clean_emotives(record) for record in emotives],
+                metadata=[clean_metadata(metadata)],
+                labels=[clean_label(label, origin)],
+                vectors=vectors,
+                outcome=clean_outcome(**outcome) if outcome is not None else None,
+                persistence=self.options.persistence,
+                source=origin,
+                unique_id=None if unique_id is None else clean_text(unique_id, "unique_id"),
+                ttl_seconds=clean_ttl(ttl_seconds),
+            )
+            learned = self.store.learn([taught])
+        assert learned is not None
+        return learned[0]
+
+    def predict(
+        self, events: Iterable[Iterable[str]], *, at_least_seq: int | None = None, **options: Any
+    ) -> Predictions:
+        """Compare events with every learned pattern, best first; no session is needed.
+
+        ``at_least_seq`` waits up to 2 s for that log record; then `MemoryFault` (INDEX_BEHIND).
+        """
+        asked = self._asked(events, at_least_seq)
+        with self.meters.timed("predict"):
+            return self._answers.predict(asked, self._levels(options))
+
+    def next(self, events: Iterable[Iterable[str]], *, at_least_seq: int | None = None, **options: Any) -> NextEvents:
+        """Return the distribution of the event that follows these."""
+        asked = self._asked(events, at_least_seq)
+        with self.meters.timed("next"):
+            return self._answers.next(asked, clean_next(options))
+
+    def why(
+        self, events: Iterable[Iterable[str]], pattern: str, *, at_least_seq: int | None = None, **options: Any
+    ) -> Why:
+        """Explain one pattern against these events: every figure with its formula and inputs."""
+        asked = self._asked(events, at_least_seq)
+        with self.meters.timed("why"):
+            return self._answers.why(asked, pattern, self._levels(options))
+
+    def forget(
+        self,
+        *,
+        pattern: str | None = None,
+        source: str | None = None,
+        session: str | None = None,
+        symbol: str | None = None,
+        before: datetime | float | str | None = None,
+        episodes: Iterable[int] | None = None,
+        dry_run: bool = False,
+    ) -> Changed:
+        """Forget the episodes that match every given selector; the state becomes as if they had never been.
+
+        ``dry_run`` counts only. Raises `ValidationError` (SELECTOR_REQUIRED), `NotFoundError` (PATTERN_NOT_FOUND).
+        """
+        with self.meters.timed("forget"):
+            selection = Selection.of(pattern, source, session, symbol, before, episodes)
+            return changes.forget(self.store, selection, dry_run=dry_run)
+
+    def clear_all(self) -> Changed:
+        """Forget everything; can be undone."""
+        with self.meters.timed("forget"):
+            return changes.forget(self.store, Selection(everything=True))
+
+    def edit(self, ref: str, events: Iterable[Iterable[str]]) -> Changed:
+        """Give a pattern other content: its episodes move there, and join what is there already."""
+        vectors: dict[str, tuple[float, ...]] = {}
+        cleaned = clean_events(events, vectors=vectors, sort=self.options.sort_symbols)
+        return changes.edit(self.store, ref, cleaned, vectors)
+
+    def expire(self, now: float | None = None) -> Changed:
+        """Forget the episodes whose time to live has passed by ``now`` (seconds since 1970)."""
+        return changes.expire(self.store, now)
+
+    def undo(self, seq: int) -> Changed:
+        """Void a learn, forget, edit, expire, outcome or undo record: the state becomes that of a log without it.
+
+        Raises `NotFoundError` (SEQ_NOT_FOUND), `ConflictError` (NOT_UNDOABLE).
+        """
+        if isinstance(seq, bool) or not isinstance(seq, int):
+            raise ValidationError("seq takes a log number.", "seq", error_code="BODY_INVALID")
+        return changes.undo(self.store, seq)
+
+    def record_outcome(self, ref: str, utility: float | None = None, cost: float | None = None) -> Changed:
+        """Note how the newest episode of a pattern turned out: utility in 0..1, cost of at least 0."""
+        return changes.record_outcome(self.store, ref, utility, cost)
+
+    def pattern(self, ref: str) -> PatternView:
+        """Return one pattern with its episodes; ``ref`` is its id, its name or ``PTRN|name``."""
+        return reading.pattern(self.store, ref)
+
+    def patterns(
+        self, source: str | None = None, contains: str | None = None, after: str | None = None, limit: int = 100
+    ) -> PatternPage:
+        """Return a page of patterns by id, those from ``source`` and those that hold the symbol ``contains``."""
+        return reading.page(self.store, source, contains, after, limit)
+
+    def symbols(self, prefix: str = "") -> tuple[SymbolView, ...]:
+        """Return the symbols that begin with ``prefix``: how many patterns hold each, how often it was learned."""
+        return reading.symbols(self.store, prefix)
+
+    def log(self, after: int = 0, limit: int = 1_000) -> tuple[LogView, ...]:
+        """Return log records above ``after``, in order."""
+        return reading.log_page(self.store, after, limit)
+
+    def affinity(self, symbol: str | None = None) -> dict[str, Any]:
+        """Return a symbol's affinity per emotive, or that of every symbol that has one."""
+        return self._follower.affinities(None if symbol is None else clean_symbol(symbol, "symbol"))
+
+    def now(self) -> float:
+        """Return seconds since 1970 on the memory's clock."""
+        return self.store.now()
+
+    def timed(self, operation: str) -> Any:
+        """Return a ``with`` block that counts one run of an operation."""
+        return self.meters.timed(operation)
+
+    def drop_session(self, held: Held) -> None:
+        """Forget a session."""
+        with self._lock:
+            self._sessions.pop(held.session_id, None)
+            self.stm_store.drop(held)
+
+    @property
+    def options(self) -> Options:
+        """Return the options that hold where no session or call says otherwise."""
+        return resolve(self._config)
+
+    @property
+    def answers(self) -> Answers:
+        """Return what answers questions on the newest view."""
+        return self._answers
+
+    def close(self) -> None:
+        """Give connections back; a memory got from `Memories` is closed with them."""
+        if self._owner:
+            self._memories.close()
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _asked(self, events: Iterable[Iterable[str]], at_least_seq: int | None) -> Question:
+        vectors: dict[str, tuple[float, ...]] = {}
+        cleaned = clean_events(events, vectors=vectors, sort=self.options.sort_symbols)
+        return Question(cleaned, vectors, at_least_seq=at_least_seq)
+
+    def _levels(self, call: Mapping[str, Any]) -> Options:
+        return resolve(clean_options(call), self._config)

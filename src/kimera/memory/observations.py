@@ -1,0 +1,265 @@
+"""Observations: what came in, made clean, and what it does to a short-term memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kimera.errors import ValidationError
+from kimera.guardian import Integrity, Label, Secrecy
+from kimera.memory.contracts import Observed, Record
+from kimera.memory.episodes import Lesson, lesson
+from kimera.memory.options import Options
+from kimera.memory.stm import Stm, StmChange, StmEvent
+from kimera.memory.symbols import (
+    EVENT_SYMBOLS,
+    Event,
+    clean_emotives,
+    clean_event,
+    clean_metadata,
+    clean_symbol,
+    clean_text,
+    clean_vector,
+)
+
+__all__ = ["Observation", "SequenceObserved", "Step", "clean_observation", "observe"]
+
+FIELDS = ("strings", "vectors", "emotives", "metadata", "unique_id", "source", "label", "predict", "guard")
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One clean observation. ``event`` is empty when nothing was seen."""
+
+    event: Event
+    vectors: Mapping[str, tuple[float, ...]]
+    emotives: Mapping[str, float]
+    metadata: Mapping[str, Any]
+    unique_id: str | None
+    source: str
+    label: Label
+    predict: bool = False
+    guard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceObserved(Record):
+    """Report a sequence of observations, applied all or nothing."""
+
+    observations_processed: int
+    initial_stm_length: int
+    final_stm_length: int
+    results: tuple[Observed, ...]
+    auto_learned_patterns: tuple[str, ...]
+    final_learned_pattern: str | None
+    memory_seq: int
+    status: str = "okay"
+
+
+@dataclass(slots=True)
+class Step:
+    """What one observation does, worked out before anything is kept."""
+
+    change: StmChange
+    observed: Observed
+    lesson: Lesson | None = None
+    event: int | None = None  # number of the event that carries the answer
+
+
+def clean_observation(
+    strings: object = (),
+    vectors: object = (),
+    emotives: object = None,
+    metadata: object = None,
+    *,
+    unique_id: object = None,
+    source: object = None,
+    label: Label | Mapping[str, Any] | None = None,
+    predict: object = False,
+    guard: object = False,
+    sort: bool = True,
+) -> Observation:
+    """Return a clean observation; raises `ValidationError` with the code of section 8 of the design."""
+    named: dict[str, tuple[float, ...]] = {}
+    event = _event(strings, vectors, named, sort)
+    origin = clean_text(source, "source") if source is not None else ""
+    for name, value in (("predict", predict), ("guard", guard)):
+        if not isinstance(value, bool):
+            raise ValidationError(f"{name} takes true or false.", name, error_code="BODY_INVALID")
+    return Observation(
+        event,
+        named,
+        clean_emotives(emotives) if emotives else {},
+        clean_metadata(metadata) if metadata else {},
+        clean_text(unique_id, "unique_id") if unique_id is not None else None,
+        origin,
+        clean_label(label, origin),
+        bool(predict),
+        bool(guard),
+    )
+
+
+def observation_of(item: Mapping[str, Any], sort: bool, number: int) -> Observation:
+    """Return the clean observation of a mapping; raises `ValidationError` naming its place in the sequence."""
+    if not isinstance(item, Mapping) or not item.keys() <= set(FIELDS):
+        raise ValidationError(
+            f"observations[{number}] takes an object with {', '.join(FIELDS)}.",
+            f"observations[{number}]",
+            error_code="BODY_INVALID",
+        )
+    try:
+        return clean_observation(**item, sort=sort)
+    except ValidationError as wrong:
+        raise ValidationError(
+            f"observations[{number}]: {wrong.message}",
+            f"observations[{number}].{wrong.field}",
+            error_code=wrong.code,
+        ) from wrong
+
+
+def clean_label(label: Label | Mapping[str, Any] | None, source: str) -> Label:
+    """Return the given label, or that of untrusted private data from ``source``."""
+    if isinstance(label, Label):
+        return label
+    if label is not None:
+        return Label.from_dict(label)
+    return _default_label(source)
+
+
+def observe(stm: Stm, seen: Observation, options: Options, *, now: float, memory_seq: int, session_id: str) -> Step:
+    """Work out what an observation does to ``stm``, which stays as it is."""
+    first = None if seen.unique_id is None else stm.answer_to(seen.unique_id)
+    if first is not None:
+        change = StmChange(stm.time, stm.next, stm.floor)
+        return Step(change, replace(Observed.from_dict(first), duplicate=True))
+    if not seen.event:
+        return _attach(stm, seen, memory_seq)
+    number = stm.next
+    observed = Observed(
+        time=stm.time + 1,
+        unique_id=seen.unique_id,
+        event_added=True,
+        stm_length=min(len(stm.events) + 1, options.stm_limit),
+        memory_seq=memory_seq,
+        record_attached=bool(seen.emotives or seen.metadata),
+    )
+    event = StmEvent(number, seen.event, seen.emotives, seen.metadata, seen.source, seen.label, now, seen.vectors, {})
+    floor = _floor_after(stm, options)
+    taught, floor, observed = _auto_learn(stm, event, floor, observed, options, now, session_id)
+    if seen.unique_id is not None:
+        event = replace(event, answers={seen.unique_id: answer_of(observed)})
+    change = StmChange(stm.time + 1, number + 1, floor, (event,))
+    return Step(change, observed, taught, number if seen.unique_id is not None else None)
+
+
+def learn_events(
+    events: Sequence[StmEvent],
+    options: Options,
+    *,
+    now: float,
+    session_id: str,
+    source: str | None = None,
+    outcome: Mapping[str, float] | None = None,
+    ttl_seconds: float | None = None,
+) -> Lesson:
+    """Return the lesson of short-term events; raises `ValidationError` (PATTERN_TOO_SHORT)."""
+    sources = {event.source for event in events if event.source}
+    return lesson(
+        tuple(event.symbols for event in events),
+        at=now,
+        emotives=[event.emotives for event in events],
+        metadata=[event.metadata for event in events],
+        labels=[event.label for event in events],
+        vectors={name: vector for event in events for name, vector in event.vectors.items()},
+        outcome=outcome,
+        persistence=options.persistence,
+        source=source if source is not None else (sources.pop() if len(sources) == 1 else ""),
+        session_id=session_id,
+        ttl_seconds=ttl_seconds,
+        stm=(events[0].number, events[-1].number) if events else None,
+    )
+
+
+def answer_of(observed: Observed) -> dict[str, Any]:
+    """Return what is remembered of an answer: all but predictions and guard, which can be asked again."""
+    return replace(observed, predictions=None, guard=None).to_dict()
+
+
+_LABELS: dict[str, Label] = {}
+
+
+def _default_label(source: str) -> Label:
+    known = _LABELS.get(source)
+    if known is None:
+        known = Label(Integrity.UNTRUSTED, Secrecy.PRIVATE, frozenset((source,) if source else ()))
+        if len(_LABELS) < 1_000:  # sources are few; a caller that makes up many must not fill the process
+            _LABELS[source] = known
+    return known
+
+
+def _event(strings: object, vectors: object, named: dict[str, tuple[float, ...]], sort: bool) -> Event:
+    if not vectors and isinstance(strings, list | tuple) and len(strings) <= EVENT_SYMBOLS:
+        plain = [clean_symbol(item) for item in strings]
+        if not any(item.startswith("VCTR|") for item in plain):
+            return tuple(sorted(plain) if sort else plain)
+    if isinstance(strings, Sequence) and not isinstance(strings, str | bytes):
+        for item in strings:
+            clean_symbol(item)  # here a list of numbers is no symbol: vectors have their own field
+    if isinstance(vectors, str | bytes | Mapping) or not isinstance(vectors, Sequence):
+        raise ValidationError("vectors takes a list of vectors.", "vectors", error_code="BODY_INVALID")
+    given = [clean_vector(item) for item in vectors]
+    if isinstance(strings, str | bytes | Mapping) or not isinstance(strings, Sequence):
+        raise ValidationError("strings takes a list of symbols.", "strings", error_code="BODY_INVALID")
+    return clean_event([*given, *strings], vectors=named, sort=sort, where="strings")
+
+
+def _attach(stm: Stm, seen: Observation, memory_seq: int) -> Step:
+    newest = stm.events[-1] if stm.events else None
+    attached = newest is not None and bool(seen.emotives or seen.metadata)
+    observed = Observed(
+        time=stm.time + 1,
+        unique_id=seen.unique_id,
+        event_added=False,
+        stm_length=len(stm.events),
+        memory_seq=memory_seq,
+        record_attached=attached,
+    )
+    changed = None
+    if newest is not None and (attached or seen.unique_id is not None):
+        changed = replace(
+            newest,
+            emotives={**newest.emotives, **seen.emotives},
+            metadata={**newest.metadata, **seen.metadata},
+        )
+        if seen.unique_id is not None:
+            changed = replace(changed, answers={**newest.answers, seen.unique_id: answer_of(observed)})
+    return Step(StmChange(stm.time + 1, stm.next, stm.floor, replace=changed), observed)
+
+
+def _floor_after(stm: Stm, options: Options) -> int:
+    over = len(stm.events) + 1 - options.stm_limit
+    if over <= 0:
+        return stm.floor
+    return stm.events[over].number if over < len(stm.events) else stm.next
+
+
+def _auto_learn(
+    stm: Stm, event: StmEvent, floor: int, observed: Observed, options: Options, now: float, session_id: str
+) -> tuple[Lesson | None, int, Observed]:
+    wanted = options.max_pattern_length
+    if not wanted or observed.stm_length < wanted:
+        return None, floor, observed
+    events = [known for known in stm.events if known.number >= floor] + [event]
+    taught = None
+    if sum(len(known.symbols) for known in events) >= 2:
+        taught = learn_events(events, options, now=now, session_id=session_id)
+    keep = wanted - 1 if options.stm_mode == "ROLLING" else 0
+    floor = events[-keep].number if keep else event.number + 1
+    observed = replace(
+        observed,
+        stm_length=keep,
+        auto_learned_pattern=f"PTRN|{taught.name}" if taught else None,
+        auto_learned_id=taught.id if taught else None,
+    )
+    return taught, floor, observed

@@ -1,0 +1,164 @@
+"""Short-term memory in SQL rows: a step and what it learns are one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from kimera.errors import ConflictError
+from kimera.memory.log import canonical
+from kimera.memory.stm import Held, Learnings, Stm, StmChange, StmEvent, Teach
+from kimera.storage import memory as sql
+from kimera.storage.rows import Rows, Transactions
+
+__all__ = ["SqlStm"]
+
+
+class Lost(ConflictError):
+    """Another process stepped the session first."""
+
+
+class SqlStm:
+    """Sessions in the memory's own database; any process can go on with any session."""
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+
+    def find(self, memory: int, session_id: str) -> Held | None:
+        """Return a session, expired or not, or None."""
+        values = {"memory": memory, "session_id": session_id}
+        row = self._transactions.read(lambda rows: rows.one(sql.FIND_SESSION, values))
+        return None if row is None else _held(memory, session_id, row)
+
+    def create(self, memory: int, session_id: str, config: Mapping[str, Any], now: float, expires_at: float) -> Held:
+        """Return the new session, or the one another caller made meanwhile."""
+        values = {
+            "memory": memory,
+            "session_id": session_id,
+            "config": canonical(config),
+            "metadata": "{}",
+            "created_at": now,
+            "expires_at": expires_at,
+        }
+
+        def work(rows: Rows) -> tuple[Any, ...]:
+            rows.run(sql.NEW_SESSION, values)
+            row = rows.one(sql.FIND_SESSION, {"memory": memory, "session_id": session_id})
+            assert row is not None
+            return row
+
+        return _held(memory, session_id, self._transactions.write(work))
+
+    def configure(self, held: Held, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> Held:
+        """Keep these options and this metadata."""
+        values = {"session": held.key, "new_config": canonical(config), "new_metadata": canonical(metadata)}
+        self._transactions.write(lambda rows: rows.run(sql.CONFIGURE_SESSION, values).rowcount)
+        return replace(held, config=dict(config), metadata=dict(metadata))
+
+    def extend(self, held: Held, expires_at: float) -> Held:
+        """Let the session live until then."""
+        values = {"session": held.key, "new_expires_at": expires_at}
+        self._transactions.write(lambda rows: rows.run(sql.EXTEND_SESSION, values).rowcount)
+        return replace(held, expires_at=expires_at)
+
+    def drop(self, held: Held) -> None:
+        """Forget the session and its events."""
+        self._transactions.write(lambda rows: drop_session(rows, held.key))
+
+    def load(self, held: Held) -> tuple[Held, Stm] | None:
+        """Return the session as it is now, None when it is gone."""
+
+        def work(rows: Rows) -> tuple[Held, Stm] | None:
+            row = rows.one(sql.READ_SESSION, {"session": held.key})
+            if row is None:
+                return None
+            found = rows.all(sql.READ_STM, {"session": held.key})
+            *_, time, version, number, floor = row
+            events = deque(StmEvent.read(at, body) for at, body in found if at >= floor)
+            return _held(held.memory, held.session_id, row), Stm(version, time, number, floor, events)
+
+        return self._transactions.read(work)
+
+    def is_current(self, held: Held, stm: Stm) -> bool:
+        """Return whether nobody has stepped since ``stm`` was loaded."""
+        row = self._transactions.read(lambda rows: rows.one(sql.READ_SESSION, {"session": held.key}))
+        return row is not None and row[6] == stm.version
+
+    def step(self, held: Held, stm: Stm, change: StmChange, expires_at: float, teach: Teach | None) -> Learnings:
+        """Keep a step and what it learns, all or nothing; return what was learned, or None when ``stm`` was old."""
+        keep = self._keep(held, stm, change, expires_at)
+        if teach is not None:
+            return teach(keep)
+
+        def work(rows: Rows) -> None:
+            if not keep(rows):
+                raise Lost
+
+        try:
+            self._transactions.write(work)
+        except Lost:
+            return None
+        return []
+
+    def count(self, memory: int, now: float) -> int:
+        """Return how many sessions of a memory live."""
+        values = {"memory": memory, "now": now}
+        row = self._transactions.read(lambda rows: rows.one(sql.COUNT_SESSIONS, values))
+        return int(row[0]) if row else 0
+
+    def sweep(self, now: float) -> int:
+        """Drop the sessions that have outlived their time; return how many."""
+
+        def work(rows: Rows) -> int:
+            old = rows.all(sql.OUTLIVED_SESSIONS, {"now": now})
+            for (key,) in old:
+                drop_session(rows, key)
+            return len(old)
+
+        return self._transactions.write(work)
+
+    def close(self) -> None:
+        """Do nothing: the memory gives its own connections back."""
+
+    def _keep(self, held: Held, stm: Stm, change: StmChange, expires_at: float) -> Callable[[Rows], bool]:
+        fresh = [event for event in change.append if event.number >= change.floor]
+        added = [{"session": held.key, "number": event.number, "body": event.write()} for event in fresh]
+        newest = change.replace
+        if newest is not None:
+            changed = {"session": held.key, "at_number": newest.number, "new_body": newest.write()}
+        stepped = {
+            "session": held.key,
+            "old_version": stm.version,
+            "new_time": change.time,
+            "new_next": change.next,
+            "new_floor": change.floor,
+            "new_expires_at": expires_at,
+        }
+        trims = change.floor > stm.floor and bool(stm.events) and stm.events[0].number < change.floor
+
+        def keep(rows: Rows) -> bool:
+            if rows.run(sql.STEP_SESSION, stepped).rowcount != 1:
+                return False
+            for row in added:
+                rows.run(sql.ADD_STM, row)
+            if newest is not None:
+                rows.run(sql.CHANGE_STM, changed)
+            if trims:
+                rows.run(sql.TRIM_STM, {"session": held.key, "floor": change.floor})
+            return True
+
+        return keep
+
+
+def drop_session(rows: Rows, key: int) -> None:
+    """Delete a session and its events."""
+    rows.run(sql.DROP_STM, {"session": key})
+    rows.run(sql.DROP_SESSION, {"session": key})
+
+
+def _held(memory: int, session_id: str, row: tuple[Any, ...]) -> Held:
+    key, config, metadata, created_at, expires_at, *_ = row
+    return Held(key, memory, session_id, json.loads(config), json.loads(metadata), created_at, expires_at)

@@ -1,0 +1,137 @@
+"""One memory in one database: reads, writes, learning. Everything that changes state passes through here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from kimera.clock import Clock
+from kimera.errors import MemoryFault, StorageError
+from kimera.memory.contracts import Learned
+from kimera.memory.episodes import Lesson, read_events
+from kimera.memory.log import Head, append, canonical, head
+from kimera.memory.patterns import check_vectors, teach
+from kimera.memory.stm import Learnings
+from kimera.memory.stm_sql import Lost
+from kimera.storage import memory as sql
+from kimera.storage.rows import Rows, Transactions
+
+__all__ = ["MemoryStore"]
+
+T = TypeVar("T")
+
+
+class MemoryStore:
+    """The rows of one memory. Raises `MemoryFault` (STORE_UNAVAILABLE) when the database does not answer."""
+
+    def __init__(self, transactions: Transactions, memory: int, uid: str, name: str, tenant: str, clock: Clock) -> None:
+        self.transactions = transactions
+        self.memory = memory
+        self.uid = uid
+        self.name = name
+        self.tenant = tenant
+        self.clock = clock
+        self.known_seq = 0  # the highest number seen; others may have written more
+
+    def now(self) -> float:
+        """Return seconds since 1970."""
+        return self.clock.now().timestamp()
+
+    def read(self, work: Callable[[Rows], T]) -> T:
+        """Run ``work`` on one unchanging moment of the database."""
+        with store_errors():
+            return self.transactions.read(work)
+
+    def write(self, work: Callable[[Rows], T]) -> T:
+        """Run ``work`` in one transaction and return once it is committed."""
+        with store_errors():
+            return self.transactions.write(work)
+
+    def head(self) -> Head:
+        """Return where the log ends now."""
+        last = self.read(lambda rows: head(rows, self.memory, lock=False))
+        self.known_seq = max(self.known_seq, last.seq)
+        return last
+
+    def config(self) -> dict[str, Any]:
+        """Return the options kept for this memory."""
+        found = self.read(lambda rows: rows.one(sql.FIND_MEMORY, {"tenant": self.tenant, "name": self.name}))
+        config: dict[str, Any] = json.loads(found[2]) if found is not None else {}
+        return config
+
+    def configure(self, config: dict[str, Any]) -> None:
+        """Keep these options for this memory."""
+        values = {"memory": self.memory, "new_config": canonical(config)}
+        self.write(lambda rows: rows.run(sql.CONFIGURE_MEMORY, values).rowcount)
+
+    def learn(self, lessons: Sequence[Lesson], also: Callable[[Rows], bool] | None = None) -> Learnings:
+        """Write lessons in one transaction; return after the commit. None when ``also`` said False: nothing is kept.
+
+        A lesson whose unique id was learned before is not applied again; its first answer comes back.
+        """
+        attempt: list[tuple[Head, list[Learned]]] = []
+
+        def work(rows: Rows) -> list[Learned]:
+            if attempt and _stands(rows, self.memory, attempt[-1][0]):
+                return attempt[-1][1]  # the commit had succeeded, only its answer was lost
+            if also is not None and not also(rows):
+                raise Lost("The session went on elsewhere.")
+            answers, last = self._teach(rows, lessons)
+            attempt.append((last, answers))
+            return answers
+
+        try:
+            answers = self.write(work)
+        except Lost:
+            return None
+        self.known_seq = max([self.known_seq, *(answer.seq for answer in answers)])
+        return answers
+
+    def _teach(self, rows: Rows, lessons: Sequence[Lesson]) -> tuple[list[Learned], Head]:
+        last = head(rows, self.memory)
+        for each in lessons:
+            check_vectors(rows, self.memory, each.vectors)
+        known = [self._known(rows, each) for each in lessons]
+        records = append(rows, self.memory, last, [e.entry for e, k in zip(lessons, known, strict=True) if k is None])
+        numbered = iter(records)
+        answers = []
+        for each, before in zip(lessons, known, strict=True):
+            if before is not None:
+                answers.append(before)
+                continue
+            seq = next(numbered).seq
+            frequency = teach(rows, self.memory, seq, each)
+            answers.append(Learned(each.id, each.name, seq, frequency == 1, frequency, each.length))
+        return answers, (Head(records[-1].seq, records[-1].hash) if records else last)
+
+    def _known(self, rows: Rows, each: Lesson) -> Learned | None:
+        if each.entry.unique_id is None:
+            return None
+        found = rows.one(sql.LEARN_BY_UNIQUE, {"memory": self.memory, "unique_id": each.entry.unique_id})
+        if found is None:
+            return None
+        seq, pattern = found
+        row = rows.one(sql.READ_PATTERN, {"memory": self.memory, "pattern": pattern})
+        assert row is not None
+        return Learned(pattern, row[1], seq, False, int(row[4]), sum(map(len, read_events(row[2]))))
+
+
+@contextmanager
+def store_errors() -> Any:
+    """Turn a failure of the database into the room's own error."""
+    try:
+        yield
+    except StorageError as failure:
+        raise MemoryFault(
+            f"The memory's store did not answer: {failure.message}",
+            error_code="STORE_UNAVAILABLE",
+            recoverable=failure.recoverable,
+            retry_after=failure.retry_after or 1.0,
+        ) from failure
+
+
+def _stands(rows: Rows, memory: int, last: Head) -> bool:
+    found = rows.one(sql.RECORD_HASH, {"memory": memory, "seq": last.seq})
+    return found is not None and found[0] == last.hash

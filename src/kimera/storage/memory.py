@@ -1,0 +1,284 @@
+"""Named statements of the sequence memory: its log, the tables kept from it, sessions and short-term events.
+
+Plain data in and out; what the rows mean is known to `kimera.memory`. Lists of ids travel as one JSON array, so that
+each statement has one text.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from kimera.storage.rows import Named, Statement
+from kimera.storage.schema import (
+    memory_effects,
+    memory_log,
+    memory_memories,
+    memory_moves,
+    memory_patterns,
+    memory_sessions,
+    memory_stm,
+    memory_vectors,
+    memory_voids,
+)
+
+P = sa.bindparam
+LOG, PATTERNS, MOVES, EFFECTS, VOIDS = memory_log, memory_patterns, memory_moves, memory_effects, memory_voids
+VECTORS, SESSIONS, STM, MEMORIES = memory_vectors, memory_sessions, memory_stm, memory_memories
+
+DERIVED = (memory_patterns, memory_moves, memory_effects, memory_voids, memory_vectors)
+"""What can be dropped and rebuilt from the log."""
+
+# memories
+FIND_MEMORY = sa.select(MEMORIES.c.id, MEMORIES.c.uid, MEMORIES.c.config).where(
+    MEMORIES.c.tenant == P("tenant"), MEMORIES.c.name == P("name")
+)
+NEW_MEMORY = sa.text(
+    "INSERT INTO memory_memories (tenant, name, uid, config, created_at) "
+    "VALUES (:tenant, :name, :uid, :config, :created_at) ON CONFLICT DO NOTHING"
+)
+UID_OF_MEMORY = sa.select(MEMORIES.c.uid).where(MEMORIES.c.id == P("memory"))
+LIST_MEMORIES = sa.select(MEMORIES.c.name).where(MEMORIES.c.tenant == P("tenant"))
+CONFIGURE_MEMORY = MEMORIES.update().values(config=P("new_config")).where(MEMORIES.c.id == P("memory"))
+LOCK_MEMORY = Named(
+    sqlite=sa.text("SELECT :memory"),  # the transaction holds the write lock already
+    postgresql=sa.text("SELECT id FROM memory_memories WHERE id = :memory FOR UPDATE"),
+)
+
+# the log
+LOG_COLUMNS = (
+    LOG.c.seq,
+    LOG.c.kind,
+    LOG.c.at,
+    LOG.c.source,
+    LOG.c.session_id,
+    LOG.c.unique_id,
+    LOG.c.pattern_id,
+    LOG.c.body,
+    LOG.c.payload_hash,
+    LOG.c.prev_hash,
+    LOG.c.hash,
+    LOG.c.expires_at,
+    LOG.c.origin,
+    LOG.c.origin_seq,
+)
+HEAD = sa.text("SELECT seq, hash FROM memory_log WHERE memory_id = :memory ORDER BY seq DESC LIMIT 1")
+APPEND = LOG.insert().values({column.name: P(column.name) for column in LOG.c})
+READ_LOG = (
+    sa.select(*LOG_COLUMNS)
+    .where(LOG.c.memory_id == P("memory"), LOG.c.seq > P("after"), LOG.c.seq <= P("until"))
+    .order_by(LOG.c.seq)
+)
+READ_RECORD = sa.select(*LOG_COLUMNS).where(LOG.c.memory_id == P("memory"), LOG.c.seq == P("seq"))
+RECORD_HASH = sa.select(LOG.c.hash).where(LOG.c.memory_id == P("memory"), LOG.c.seq == P("seq"))
+LEARN_BY_UNIQUE = (
+    sa.select(LOG.c.seq, LOG.c.pattern_id)
+    .where(LOG.c.memory_id == P("memory"), LOG.c.unique_id == P("unique_id"), LOG.c.unique_id.is_not(None))
+    .order_by(LOG.c.seq)
+)
+LAST_OF_SESSION = sa.text(
+    "SELECT seq, pattern_id, body FROM memory_log WHERE memory_id = :memory AND session_id = :session_id "
+    "AND kind = 'learn' ORDER BY seq DESC LIMIT 1"
+)
+KNOWN_ORIGINS = sa.select(LOG.c.origin, LOG.c.origin_seq, LOG.c.seq).where(
+    LOG.c.memory_id == P("memory"), LOG.c.origin.is_not(None)
+)
+OVERWRITE_BODY = LOG.update().values(body=P("new_body")).where(LOG.c.memory_id == P("memory"), LOG.c.seq == P("at_seq"))
+
+# which episodes; a learn record is an episode, and where it counts differs from the record only where `moves` says so
+EPISODE_LIST = sa.text(
+    "SELECT l.seq, l.at, l.source, l.session_id, CASE WHEN m.episode IS NULL THEN l.pattern_id ELSE m.pattern_id END, "
+    "l.pattern_id FROM memory_log l LEFT JOIN memory_moves m ON m.memory_id = l.memory_id AND m.episode = l.seq "
+    "WHERE l.memory_id = :memory AND l.kind = 'learn' ORDER BY l.seq"
+)
+OUTLIVED = sa.text(
+    "SELECT l.seq FROM memory_log l LEFT JOIN memory_moves m ON m.memory_id = l.memory_id AND m.episode = l.seq "
+    "WHERE l.memory_id = :memory AND l.expires_at IS NOT NULL AND l.expires_at <= :now "
+    "AND (m.episode IS NULL OR m.pattern_id IS NOT NULL) ORDER BY l.seq"
+)
+EPISODES_OF = sa.text(
+    "SELECT l.seq, l.at, l.source, l.session_id, l.body FROM memory_log l "
+    "LEFT JOIN memory_moves m ON m.memory_id = l.memory_id AND m.episode = l.seq "
+    "WHERE l.memory_id = :memory AND l.pattern_id = :pattern AND m.episode IS NULL "
+    "UNION ALL SELECT l.seq, l.at, l.source, l.session_id, l.body FROM memory_moves m "
+    "JOIN memory_log l ON l.memory_id = m.memory_id AND l.seq = m.episode "
+    "WHERE m.memory_id = :memory AND m.pattern_id = :pattern ORDER BY 1"
+)
+MOVE_OF = sa.select(MOVES.c.pattern_id).where(MOVES.c.memory_id == P("memory"), MOVES.c.episode == P("episode"))
+DROP_MOVE = MOVES.delete().where(MOVES.c.memory_id == P("memory"), MOVES.c.episode == P("episode"))
+ADD_MOVE = MOVES.insert().values(memory_id=P("memory"), episode=P("episode"), pattern_id=P("pattern"))
+ADD_EFFECT = EFFECTS.insert().values(memory_id=P("memory"), episode=P("episode"), seq=P("seq"))
+EFFECTS_ON = sa.text(
+    "SELECT l.seq, l.kind, l.body FROM memory_effects e JOIN memory_log l ON l.memory_id = e.memory_id "
+    "AND l.seq = e.seq LEFT JOIN memory_voids v ON v.memory_id = e.memory_id AND v.seq = e.seq "
+    "WHERE e.memory_id = :memory AND e.episode = :episode AND v.seq IS NULL ORDER BY l.seq"
+)
+ALL_EFFECTS_ON = sa.select(EFFECTS.c.seq).where(EFFECTS.c.memory_id == P("memory"), EFFECTS.c.episode == P("episode"))
+IS_VOID = sa.select(VOIDS.c.seq).where(VOIDS.c.memory_id == P("memory"), VOIDS.c.seq == P("seq"))
+ADD_VOID = VOIDS.insert().values(memory_id=P("memory"), seq=P("seq"))
+DROP_VOID = VOIDS.delete().where(VOIDS.c.memory_id == P("memory"), VOIDS.c.seq == P("seq"))
+ALL_VOIDS = sa.select(VOIDS.c.seq).where(VOIDS.c.memory_id == P("memory"))
+ALL_MOVES = sa.select(MOVES.c.episode, MOVES.c.pattern_id).where(MOVES.c.memory_id == P("memory"))
+ALL_EFFECTS = sa.select(EFFECTS.c.episode, EFFECTS.c.seq).where(EFFECTS.c.memory_id == P("memory"))
+
+# patterns
+PATTERN_COLUMNS = (
+    PATTERNS.c.id,
+    PATTERNS.c.name,
+    PATTERNS.c.events,
+    PATTERNS.c.length,
+    PATTERNS.c.frequency,
+    PATTERNS.c.changed_seq,
+    PATTERNS.c.outcomes,
+    PATTERNS.c.utility,
+    PATTERNS.c.folded,
+)
+OF_MEMORY = PATTERNS.c.memory_id == P("memory")
+LIVE = PATTERNS.c.frequency > sa.literal_column("0")
+FIND_PATTERN = sa.select(PATTERNS.c.frequency, PATTERNS.c.folded).where(OF_MEMORY, PATTERNS.c.id == P("pattern"))
+READ_PATTERN = sa.select(*PATTERN_COLUMNS).where(OF_MEMORY, PATTERNS.c.id == P("pattern"))
+READ_BY_NAME = sa.select(*PATTERN_COLUMNS).where(OF_MEMORY, PATTERNS.c.name == P("name"), LIVE).order_by(PATTERNS.c.id)
+NEW_PATTERN = PATTERNS.insert().values(
+    memory_id=P("memory"),
+    id=P("pattern"),
+    name=P("name"),
+    events=P("events"),
+    length=P("length"),
+    frequency=P("frequency"),
+    changed_seq=P("seq"),
+    outcomes=P("outcomes"),
+    utility=P("utility"),
+    folded=P("folded"),
+)
+CHANGE_PATTERN = (
+    PATTERNS.update()
+    .values(
+        frequency=P("new_frequency"),
+        changed_seq=P("seq"),
+        outcomes=P("new_outcomes"),
+        utility=P("new_utility"),
+        folded=P("new_folded"),
+    )
+    .where(OF_MEMORY, PATTERNS.c.id == P("pattern"))
+)
+REVIVE_PATTERN = (
+    PATTERNS.update().values(name=P("new_name"), events=P("new_events")).where(OF_MEMORY, PATTERNS.c.id == P("pattern"))
+)
+REPEAT_PATTERN = (
+    PATTERNS.update()
+    .values(frequency=PATTERNS.c.frequency + sa.literal_column("1"), changed_seq=P("seq"))
+    .where(OF_MEMORY, PATTERNS.c.id == P("pattern"))
+)
+LIVE_PATTERNS = sa.select(*PATTERN_COLUMNS).where(OF_MEMORY, LIVE).order_by(PATTERNS.c.id)
+PAGE_PATTERNS = sa.text(
+    "SELECT id, name, events, length, frequency, changed_seq, outcomes, utility, folded FROM memory_patterns "
+    "WHERE memory_id = :memory AND frequency > 0 AND id > :after ORDER BY id LIMIT :limit"
+)
+CHANGED_PATTERNS = (
+    sa.select(*PATTERN_COLUMNS)
+    .where(OF_MEMORY, PATTERNS.c.changed_seq > P("after"), sa.or_(LIVE, P("after") > sa.literal_column("0")))
+    .order_by(PATTERNS.c.changed_seq, PATTERNS.c.id)
+)
+SOME_PATTERNS = Named(
+    sqlite=sa.select(PATTERNS.c.id, PATTERNS.c.name, PATTERNS.c.changed_seq, PATTERNS.c.folded).where(
+        OF_MEMORY, sa.text("id IN (SELECT value FROM json_each(:ids))")
+    ),
+    postgresql=sa.select(PATTERNS.c.id, PATTERNS.c.name, PATTERNS.c.changed_seq, PATTERNS.c.folded).where(
+        OF_MEMORY, sa.text("id IN (SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))")
+    ),
+)
+TOTALS = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(PATTERNS.c.frequency), sa.literal_column("0"))).where(
+    OF_MEMORY, LIVE
+)
+
+# vectors
+READ_VECTOR = sa.select(VECTORS.c.coordinates).where(
+    VECTORS.c.memory_id == P("memory"), VECTORS.c.symbol == P("symbol")
+)
+ALL_VECTORS = sa.select(VECTORS.c.symbol, VECTORS.c.coordinates, VECTORS.c.patterns).where(
+    VECTORS.c.memory_id == P("memory")
+)
+DIMENSION = sa.text("SELECT dimension FROM memory_vectors WHERE memory_id = :memory LIMIT 1")
+NEW_VECTOR = VECTORS.insert().values(
+    memory_id=P("memory"),
+    symbol=P("symbol"),
+    dimension=P("dimension"),
+    coordinates=P("coordinates"),
+    patterns=P("count"),
+)
+COUNT_VECTOR = (
+    VECTORS.update()
+    .values(patterns=VECTORS.c.patterns + P("change"))
+    .where(VECTORS.c.memory_id == P("memory"), VECTORS.c.symbol == P("name"))
+)
+DROP_VECTORS = VECTORS.delete().where(VECTORS.c.memory_id == P("memory"), VECTORS.c.patterns <= sa.literal_column("0"))
+
+# sessions and their short-term events
+SESSION_COLUMNS = (
+    SESSIONS.c.id,
+    SESSIONS.c.config,
+    SESSIONS.c.metadata,
+    SESSIONS.c.created_at,
+    SESSIONS.c.expires_at,
+    SESSIONS.c.time,
+    SESSIONS.c.version,
+    SESSIONS.c.next_number,
+    SESSIONS.c.floor,
+)
+FIND_SESSION = sa.select(*SESSION_COLUMNS).where(
+    SESSIONS.c.memory_id == P("memory"), SESSIONS.c.session_id == P("session_id")
+)
+READ_SESSION = sa.select(*SESSION_COLUMNS).where(SESSIONS.c.id == P("session"))
+COUNT_SESSIONS = (
+    sa.select(sa.func.count())
+    .select_from(SESSIONS)
+    .where(SESSIONS.c.memory_id == P("memory"), SESSIONS.c.expires_at > P("now"))
+)
+NEW_SESSION = sa.text(
+    "INSERT INTO memory_sessions (memory_id, session_id, config, metadata, created_at, expires_at, time, version, "
+    "next_number, floor) VALUES (:memory, :session_id, :config, :metadata, :created_at, :expires_at, 0, 0, 0, 0) "
+    "ON CONFLICT DO NOTHING"
+)
+STEP_SESSION = (
+    SESSIONS.update()
+    .values(
+        version=SESSIONS.c.version + sa.literal_column("1"),
+        time=P("new_time"),
+        next_number=P("new_next"),
+        floor=P("new_floor"),
+        expires_at=P("new_expires_at"),
+    )
+    .where(SESSIONS.c.id == P("session"), SESSIONS.c.version == P("old_version"))
+)
+FLOOR_SESSION = (
+    SESSIONS.update()
+    .values(floor=P("new_floor"), expires_at=P("new_expires_at"))
+    .where(SESSIONS.c.id == P("session"), SESSIONS.c.floor <= P("old_floor"))
+)
+CONFIGURE_SESSION = (
+    SESSIONS.update()
+    .values(config=P("new_config"), metadata=P("new_metadata"), version=SESSIONS.c.version + sa.literal_column("1"))
+    .where(SESSIONS.c.id == P("session"))
+)
+EXTEND_SESSION = SESSIONS.update().values(expires_at=P("new_expires_at")).where(SESSIONS.c.id == P("session"))
+DROP_SESSION = SESSIONS.delete().where(SESSIONS.c.id == P("session"))
+OUTLIVED_SESSIONS = sa.select(SESSIONS.c.id).where(SESSIONS.c.expires_at <= P("now"))
+READ_STM = sa.select(STM.c.number, STM.c.body).where(STM.c.session == P("session")).order_by(STM.c.number)
+ADD_STM = STM.insert().values(session=P("session"), number=P("number"), body=P("body"))
+CHANGE_STM = (
+    STM.update().values(body=P("new_body")).where(STM.c.session == P("session"), STM.c.number == P("at_number"))
+)
+TRIM_STM = STM.delete().where(STM.c.session == P("session"), STM.c.number < P("floor"))
+DROP_STM = STM.delete().where(STM.c.session == P("session"))
+STM_OF_MEMORY = (
+    sa.select(SESSIONS.c.id, STM.c.number, STM.c.body)
+    .join_from(STM, SESSIONS, STM.c.session == SESSIONS.c.id)
+    .where(SESSIONS.c.memory_id == P("memory"))
+)
+
+CLEAR_DERIVED = tuple(table.delete().where(table.c.memory_id == P("memory")) for table in DERIVED)
+
+
+def named_statements() -> dict[str, Statement]:
+    """Return every statement of this module under its name."""
+    kinds = (Named, sa.sql.expression.Executable)
+    return {name.lower(): value for name, value in globals().items() if name.isupper() and isinstance(value, kinds)}
