@@ -23,7 +23,8 @@ from kimera.memory.predict import predict
 from kimera.memory.symbols import pattern_id
 
 seed = int(sys.argv[1])
-contents = [(("a",), (f"t{i}",), ("b",), (f"e{i % 7}", "e")) for i in range(320)] + [(("a",), ("b",), (f"z{i}",)) for i in range(40)]
+contents = [(("a",), (f"t{i}",), ("b",), (f"e{i % 7}", "e")) for i in range(320)]
+contents += [(("a",), ("b",), (f"z{i}",)) for i in range(40)]
 random.Random(seed).shuffle(contents)
 
 def learned(step, tuning):
@@ -37,17 +38,17 @@ def learned(step, tuning):
 def answers(index, overlap=None):
     found = []
     for stm in ((("a",), ("b",)), (("b",), ("a",), ("b",), ("e",))):
-        for rank in ("potential", "entropy", "frequency"):
+        for rank in ("potential", "entropy"):
             answer = predict(index.view(), stm, RecallOptions(rank_by=rank, max_predictions=50), overlap=overlap)
             found.append(answer.to_dict())
         found += [next_events(index.view(), stm).to_dict(), guard(index.view(), stm).to_dict()]
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 one, many = learned(360, MemoryTuning()), learned(17, MemoryTuning(parallel=False, incremental=False))
-hashes = {answers(one) for _ in range(20)} | {answers(many, Overlap())}
+hashes = {answers(one) for _ in range(4)} | {answers(many, Overlap())}
 with ThreadPoolExecutor(4) as pool:
     shared = Overlap()
-    hashes |= set(pool.map(lambda _: answers(one, shared), range(16)))
+    hashes |= set(pool.map(lambda _: answers(one, shared), range(4)))
 print("\\n".join(sorted(hashes)))
 """
 
@@ -62,6 +63,6 @@ def run(hash_seed: int, order: int) -> str:
 
 
 def test_360_tied_patterns_answer_identically_everywhere() -> None:
-    """Promise: 5 hash seeds, 5 orders of learning, two segment layouts, 4 threads, 20 calls each: one hash."""
+    """Promise: 5 hash seeds, 5 orders of learning, two segment layouts, 4 threads, 9 rounds of calls each: one hash."""
     results = {run(seed, seed * 31) for seed in range(5)}
     assert 1 == len(results) and "\n" not in next(iter(results)), results

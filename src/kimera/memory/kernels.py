@@ -24,14 +24,15 @@ _plain_work = 0
 def kernels(tuning: MemoryTuning, work: int = 0) -> ModuleType | None:
     """Return the compiled kernels if they are wanted and loaded, None for the plain way.
 
-    ``work`` is the number of alignments about to be made; when enough have been made plainly, the kernels are loaded.
+    ``work`` is the number of alignments about to be made; when enough have been made plainly, the kernels are loaded,
+    provided there is a folder to keep them compiled in.
     """
     global _plain_work
     if not tuning.accelerate or _missing:
         return None
     if _module is None:
         _plain_work += work
-        if _plain_work < LOAD_AFTER:
+        if _plain_work < LOAD_AFTER or tuning.cache_dir is None:  # compiling anew in every process never pays
             return None
         warm(tuning)
     return _module
