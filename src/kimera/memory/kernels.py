@@ -13,6 +13,7 @@ from kimera.memory.contracts import MemoryTuning
 
 __all__ = ["available", "kernels", "warm"]
 
+WORTH = 256  # alignments in one query from which it gains by kernels at all
 LOAD_AFTER = 40_000  # alignments done plainly before loading: by then they have cost what loading costs
 
 _lock = threading.Lock()
@@ -31,7 +32,7 @@ def kernels(tuning: MemoryTuning, work: int = 0) -> ModuleType | None:
     if not tuning.accelerate or _missing:
         return None
     if _module is None:
-        _plain_work += work
+        _plain_work += work if work >= WORTH else 0
         if _plain_work < LOAD_AFTER or tuning.cache_dir is None:  # compiling anew in every process never pays
             return None
         warm(tuning)
