@@ -39,7 +39,8 @@ class Aligned:
 
     def take(self, kept: Any) -> Aligned:
         """Return the rows that ``kept`` (a mask or positions) selects."""
-        return Aligned(*(getattr(self, name)[kept] for name in self.__dataclass_fields__))
+        columns = (self.rows, self.matched, self.blocks, self.first, self.last, self.size, self.cosine)
+        return Aligned(*[column[kept] for column in columns])
 
 
 class Block(NamedTuple):

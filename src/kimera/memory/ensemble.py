@@ -166,13 +166,15 @@ class Ensemble:
         return self.futures.share
 
     def pick(self, places: Ints) -> Ensemble:
-        """Return some candidates with figures that still refer to the whole ensemble."""
-        weighted = self.weighted
+        """Return some candidates with figures that still refer to the whole ensemble; what is computed is kept."""
         picked = replace(self, aligned=self.aligned.take(places), similarity=self.similarity[places])
-        picked.__dict__.update(total=self.total, weight=self.weight, share=self.share[places])
-        if weighted is not None:
-            parts = (weighted.similarity, weighted.evidence, weighted.confidence, weighted.snr)
-            picked.__dict__["weighted"] = Weighted(*(part[places] for part in parts))
+        known = picked.__dict__
+        known.update(total=self.total, weight=self.weight, share=self.share[places])
+        for name, value in self.__dict__.items():
+            if name not in known and isinstance(value, np.ndarray):
+                known[name] = value[places]
+        if self.weighted is not None:
+            known["weighted"] = Weighted(*(getattr(self.weighted, n)[places] for n in Weighted.__dataclass_fields__))
         return picked
 
     def spread(self, place: int) -> figures.Spread:
@@ -267,7 +269,9 @@ def similarity_of_rows(view: View, query: Query, options: RecallOptions, aligned
 
 def _distinct(numbers: Ints) -> tuple[Ints, Ints, Ints]:
     """Return the distinct numbers, for each element its place among them, and how often each occurs."""
-    top = int(numbers.max(initial=0))
+    if len(numbers) < 2:
+        return numbers, np.zeros(len(numbers), dtype=np.int64), np.ones(len(numbers), dtype=np.int64)
+    top = int(numbers.max())
     if top > 16 * len(numbers):  # sorting few numbers is cheaper than counting through all that exist
         return np.unique(numbers, return_inverse=True, return_counts=True)
     counts = np.bincount(numbers, minlength=1)

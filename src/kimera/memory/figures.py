@@ -131,18 +131,21 @@ def spread_of(view: View, present: Sequence[int], frequency: int) -> Spread:
     if not size:
         return Spread(0.0, 0.0, 0.0, 0.0, 0.0)
     counts, rarity = Counter(present), view.rarity
-    shares = [rarity[symbol] for symbol in counts]
-    weights = [count / size for count in counts.values()]
-    product = math.prod(sorted([rarity[symbol][0] for symbol in present]))
+    rare = [rarity[symbol] for symbol in counts]
+    if len(counts) == size:
+        weights, held = [1 / size] * size, [one[0] for one in rare]
+    else:
+        weights, held = [count / size for count in counts.values()], [rarity[symbol][0] for symbol in present]
+    held.sort()
     entropy = _entropy(tuple(sorted(counts.values())), size)
-    overall = -math.fsum([share[1] for share in shares]) + 0.0  # + 0.0 turns -0.0 into 0.0
+    overall = -math.fsum([one[1] for one in rare]) + 0.0  # + 0.0 turns -0.0 into 0.0
     scale = view.bits
     return Spread(
-        confluence=frequency / view.T * (1 - product),
+        confluence=frequency / view.T * (1 - math.prod(held)),
         entropy=entropy,
         normalized_entropy=entropy / scale if scale else 0.0,
         global_normalized_entropy=overall / scale if scale else 0.0,
-        tfidf_score=math.fsum([weight * share[2] for weight, share in zip(weights, shares, strict=True)]) / len(counts),
+        tfidf_score=math.fsum([weight * one[2] for weight, one in zip(weights, rare, strict=True)]) / len(counts),
     )
 
 

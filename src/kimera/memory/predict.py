@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -59,8 +60,13 @@ def predict(
         future_potentials=FutureList(view.future_table, ensemble.futures),
         statistics=statistics_of(ensemble),
         memory_seq=view.seq,
-        options=options.to_dict(),
+        options=dict(_plain(options)),
     )
+
+
+@lru_cache(64)
+def _plain(options: RecallOptions) -> dict[str, Any]:
+    return options.to_dict()
 
 
 def statistics_of(ensemble: Ensemble) -> Statistics:
@@ -135,15 +141,16 @@ def _prediction(
     sequence = view.row_events(at.row)
     present = sequence[at.first : at.last + 1]
     spread = figures.spread_of(view, view.tokens[at.low : at.high].tolist(), numbers["frequency"])
+    matches, extras = _observed_sides(query, tuple([j for _, j in pairs]))
     return Prediction(
         name=body.name,
         sequence=sequence,
-        matches=tuple([query.texts[j] for _, j in pairs]),
+        matches=matches,
         past=sequence[: at.first] if pairs else (),
         present=present,
         future=sequence[at.last + 1 :],
         missing=_missing(present, at.low - at.start, {i for i, _ in pairs}),
-        extras=_extras(query, {j for _, j in pairs}),
+        extras=extras,
         anomalies=_anomalies(ensemble, at.row, pairs) if query.near else (),
         alignment=tuple(pairs),
         confluence=spread.confluence,
@@ -166,18 +173,24 @@ def _missing(present: Events, place: int, matched: set[int]) -> Events:
     found = []
     for event in present:
         end = place + len(event)
-        found.append(tuple([symbol for at, symbol in enumerate(event, place) if at not in matched]))
+        if matched.isdisjoint(range(place, end)):
+            found.append(event)
+        else:
+            found.append(tuple([symbol for at, symbol in enumerate(event, place) if at not in matched]))
         place = end
     return tuple(found)
 
 
-def _extras(query: Query, matched: set[int]) -> Events:
-    """Return per event of the short-term memory the symbols that stand in no block."""
-    found: list[Event] = [()] * query.events
-    for place, text in enumerate(query.texts):
-        if place not in matched:
-            found[query.event_of[place]] += (text,)
-    return tuple(found)
+def _observed_sides(query: Query, matched: tuple[int, ...]) -> tuple[tuple[str, ...], Events]:
+    """Return the observed symbols that stand in blocks, and per observed event those that do not; kept per query."""
+    kept = query.kept.setdefault("sides", {})
+    sides: tuple[tuple[str, ...], Events] | None = kept.get(matched)
+    if sides is None:
+        extras: list[Event] = [()] * query.events
+        for place in sorted(set(range(len(query.texts))).difference(matched)):
+            extras[query.event_of[place]] += (query.texts[place],)
+        sides = kept[matched] = (tuple([query.texts[j] for j in matched]), tuple(extras))
+    return sides
 
 
 def _anomalies(ensemble: Ensemble, row: int, pairs: Sequence[tuple[int, int]]) -> tuple[Anomaly, ...]:

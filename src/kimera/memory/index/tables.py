@@ -88,6 +88,11 @@ class EventTable:
             ids.append(number)
         return self._number.get(ids.tobytes())
 
+    def all_of(self, numbers: Sequence[int]) -> Events:
+        """Return the symbols of some events."""
+        texts = self._texts
+        return tuple([texts[number] or self.text(number) for number in numbers])
+
     def text(self, number: int) -> Event:
         """Return the symbols of an event."""
         event = self._texts[number]
@@ -144,7 +149,7 @@ class FutureTable:
         while number:
             found.append(int(self.event.values[number]))
             number = int(self.rest.values[number])
-        return tuple(map(self._events.text, found))
+        return self._events.all_of(found)
 
     def digest(self, number: int) -> bytes:
         """Return the SHA-256 that is the id of an end as a pattern; kept once computed."""

@@ -101,7 +101,7 @@ class View:
     def row_events(self, row: int) -> Events:
         """Return the events of a pattern."""
         low, high = self.event_starts[row : row + 2].tolist()
-        return tuple(map(self.event_table.text, self.events[low:high].tolist()))
+        return self.event_table.all_of(self.events[low:high].tolist())
 
     def row_event_ends(self, row: int) -> list[int]:
         """Return where each event of a pattern ends, in symbols."""
