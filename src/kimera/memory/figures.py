@@ -72,8 +72,11 @@ def exact_sum(values: Floats) -> float:
     Each pass cuts the values to multiples of a unit so large that their sum has at most 53 bits, which makes adding
     them exact in any order; what was cut off goes into the next pass.
     """
-    top = float(np.abs(values).max(initial=0.0))
-    if len(values) < _LONG or not _SMALLEST < top < 1 / _SMALLEST:
+    if len(values) < _LONG:
+        return math.fsum(values.tolist())
+    sizes = np.abs(values[values != 0])
+    top, low = float(sizes.max(initial=0.0)), float(sizes.min(initial=1.0))
+    if not _SMALLEST < low <= top < 1 / _SMALLEST:
         return math.fsum(values.tolist())
     room = len(values).bit_length() + 1
     unit = math.frexp(top)[1] + room - 53
