@@ -27,7 +27,7 @@ WORD = 64  # symbols of a query that fit the bits of one machine word
 CPUS = os.cpu_count() or 1
 FEW = 64  # rows that are aligned as fast as they are bounded
 SAMPLE, KEEPS = 256, 0.8
-CHUNK = 512  # rows that make a thread worth waking
+CHUNK = 4_096  # rows that make a second thread worth waking
 
 
 def possible_rows(view: View, query: Query, options: RecallOptions, session: Overlap | None = None) -> Rows:

@@ -36,8 +36,9 @@ class Overlap:
     def update(self, view: View, counts: Mapping[int, int]) -> Ints:
         """Return the counters for ``counts`` on ``view``, changed from where they stood; hold `lock` while reading."""
         changed = [x for x in {*counts, *self._counts} if counts.get(x, 0) != self._counts.get(x, 0)]
-        known = len(self._sums)
-        if self._generation != view.generation or known > view.rows or len(changed) >= len(counts):
+        known, generation = len(self._sums), self._generation
+        self._generation = -1  # until all is done, so that an interrupted update is never built upon
+        if generation != view.generation or known > view.rows or len(changed) >= len(counts):
             self._sums = _count(view, counts)
         else:
             if known < view.rows:

@@ -83,11 +83,14 @@ class Index:
     def apply(self, seq: int, changes: Sequence[PatternChange]) -> None:
         """Bring the index to log record ``seq``, at which the patterns in ``changes`` stand as given.
 
-        A pattern may appear once per call. Raises KeyError for a change without events of a pattern not held.
+        Of several changes of one pattern the last one counts. Raises KeyError for a change without events of a
+        pattern not held.
         """
         with self._lock:
-            for start in range(0, len(changes), BATCH):
-                part = changes[start : start + BATCH]
+            once = len({change.id for change in changes}) == len(changes)
+            step = BATCH if once else 1  # a pattern that changes twice is taken in its order
+            for start in range(0, len(changes), step):
+                part = changes[start : start + step]
                 self._set(self._rows_for(part), part)
             self._seq = seq
             self._view = None
