@@ -71,6 +71,7 @@ class Memories:
         settings = load_settings()
         with store_errors():
             database = open_database(_address(location), synchronous=settings.synchronous, clock=clock)
+        tuning = tuning or MemoryTuning(cache_dir=str(settings.home.expanduser() / "cache" / "kernels"))
         return cls(database, stm=stm, tuning=tuning, clock=clock, owned=True)
 
     def get(
