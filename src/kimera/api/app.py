@@ -12,9 +12,10 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 import kimera
-from kimera.api import health
+from kimera.api import health, missions, reference
 from kimera.api.gate import Gate
 from kimera.api.middleware import Entrance
+from kimera.api.missions.following import NothingMore
 from kimera.api.problems import MEDIA_TYPE, Problem, for_framework, for_invalid
 from kimera.api.switchboard import Switchboard, mount
 from kimera.missions.control import Home
@@ -53,9 +54,10 @@ def create_app(home: Home, settings: Settings | None = None, *, worker: health.P
     )
     app.state.gate, app.state.home = gate, home
     gate.board = Switchboard(app)
-    mount(app, health.router())
+    mount(app, health.router(), *missions.routers(), reference.router())
     app.add_exception_handler(HTTPException, _framework_error)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(NothingMore, _nothing_more)
     app.add_middleware(Entrance, gate=gate)
     gate.board.survey()
     return app
@@ -76,12 +78,20 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def _framework_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _answer(request, for_framework(error.status_code, error.detail, error.headers))
+    headers = error.headers
+    if error.status_code == 405:
+        # the framework names the methods of the first route of the address only
+        headers = {"allow": ", ".join(sorted(request.app.state.gate.board.methods(request.url.path)))}
+    return _answer(request, for_framework(error.status_code, error.detail, headers))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     return _answer(request, for_invalid(error.errors()))
+
+
+async def _nothing_more(request: Request, error: Exception) -> Response:
+    return Response(status_code=204)
 
 
 def _answer(request: Request, problem: Problem) -> Response:

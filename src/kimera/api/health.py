@@ -164,12 +164,17 @@ def router() -> APIRouter:
     """Return the two health routes; both are open to everybody and say nothing about missions."""
     routes = APIRouter(prefix="/health", tags=["health"], dependencies=[public()])
 
-    @routes.get("/live")
+    @routes.get("/live", operation_id="get_live", summary="Is the process alive")
     async def live() -> dict[str, str]:
         """Say that the process answers; touches no dependency."""
         return {"status": "ok"}
 
-    @routes.get("/ready")
+    @routes.get(
+        "/ready",
+        operation_id="get_ready",
+        summary="Is everything it stands on well",
+        responses={503: {"description": "Something is down, or the gateway is ending; the body says what."}},
+    )
     async def ready(request: Request) -> JSONResponse:
         """Name each dependency with status and time; 503 when one is down or the gateway is ending."""
         gate = request.app.state.gate

@@ -53,6 +53,11 @@ SELECT_TENANT_ROWS = (
 BEFORE = briefs.c.mission_id < sa.bindparam("before")
 BEFORE_ROW = missions.c.mission_id < sa.bindparam("before")
 IN_STATE = missions.c.state == sa.bindparam("state")
+COUNT_OPEN = (
+    sa.select(sa.func.count())
+    .select_from(missions.join(briefs, briefs.c.mission_id == missions.c.mission_id))
+    .where(OF_TENANT, missions.c.state.not_in(sorted(TERMINAL)))
+)
 SELECT_HEADS = sa.select(missions.c.mission_id, missions.c.seq, missions.c.state).where(
     missions.c.mission_id.in_(sa.bindparam("ids", expanding=True))
 )
@@ -253,6 +258,11 @@ class Missions:
     def unfinished(self) -> list[MissionRow]:
         """Return every mission that has not ended, oldest first."""
         return self._rows(SELECT_OPEN)
+
+    def count_unfinished(self, tenant: str) -> int:
+        """Return how many missions of a tenant have not ended."""
+        where = {"tenant": tenant}
+        return int(self.database.read(lambda connection: connection.execute(COUNT_OPEN, where).scalar_one()))
 
     def pending(self) -> list[MissionRow]:
         """Return the missions nobody has begun, oldest first."""
