@@ -162,8 +162,6 @@ class OutcomeGiven(Taken):
 
     pattern: str = Field(max_length=1_024)
     utility: Utility = None
-        Any, WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "null"}]})
-    ] = None
     cost: Cost = None
 
 
