@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI, Request, Response
@@ -12,7 +13,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 import kimera
-from kimera.api import health, missions, reference
+from kimera.api import health, memory, missions, reference
 from kimera.api.gate import Gate
 from kimera.api.middleware import Entrance
 from kimera.api.missions.following import NothingMore
@@ -33,8 +34,12 @@ OWN_TELEMETRY: TelemetryConfig = {
 }
 
 
-def create_app(home: Home, settings: Settings | None = None, *, worker: health.Probe | None = None) -> FastAPI:
+def create_app(
+    home: Home, settings: Settings | None = None, *, worker: health.Probe | None = None, kato: bool = False
+) -> FastAPI:
     """Return the gateway of an open home; ``worker`` says how the process that takes missions is doing.
+
+    With ``kato`` the memory's routes stand at the root as well, where KATO's clients look for them.
 
     Raises `ConfigurationError` for a wrong setting and for a route that does not say which scope it needs.
     """
@@ -53,8 +58,9 @@ def create_app(home: Home, settings: Settings | None = None, *, worker: health.P
         telemetry=OWN_TELEMETRY,
     )
     app.state.gate, app.state.home = gate, home
+    app.state.memories, app.state.memories_lock = None, threading.Lock()
     gate.board = Switchboard(app)
-    mount(app, health.router(), *missions.routers(), reference.router())
+    mount(app, health.router(), *missions.routers(), *memory.routers(kato=kato), reference.router())
     app.add_exception_handler(HTTPException, _framework_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(NothingMore, _nothing_more)

@@ -29,6 +29,7 @@ COMMANDS = {
     "serve": "kimera.cli.serve:serve_command",
     "keys": "kimera.cli.keys:keys_command",
     "telemetry": "kimera.cli.telemetry:telemetry_command",
+    "memory": "kimera.cli.memory:memory_command",
     "doctor": "kimera.cli.operate:doctor_command",
 }
 

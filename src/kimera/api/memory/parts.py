@@ -115,7 +115,7 @@ def answer(record: Record | Mapping[str, Any] | Sequence[Any], status: int = 200
     """Return a record of the room, with what ``more`` adds, as JSON."""
     data = record.to_dict() if isinstance(record, Record) else record
     if more:
-        data = {**dict(data), **more}  # type: ignore[arg-type]
+        data = {**dict(data), **more}
     body = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     return Response(body, status, media_type="application/json")
 
