@@ -108,7 +108,7 @@ def why_command(
     else:
         with the_session(memory, session) as here:
             answer = here.why(pattern, **asked)
-    print_record(answer, as_json, lambda: iter([answer.text()]))
+    print_record(answer, as_json, lambda: iter([answer.text]))
     return EXIT_OK
 
 

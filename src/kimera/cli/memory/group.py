@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from kimera.memory.contracts import Record
 
 __all__ = [
-    "events_option",
     "events_given",
+    "events_option",
     "in_session",
     "memory_command",
     "option_values",
