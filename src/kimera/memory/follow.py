@@ -44,6 +44,12 @@ class CacheCounts:
     misses: int = 0
     evictions: int = 0
 
+    def to_dict(self, size: int) -> dict[str, float]:
+        """Return the counts with the cache's size and its hit rate (0 before the first look)."""
+        looks = self.hits + self.misses
+        rate = self.hits / looks if looks else 0.0
+        return {"size": size, "hits": self.hits, "misses": self.misses, "evictions": self.evictions, "hit_rate": rate}
+
 
 class Follower:
     """Keeps one memory's index level with its log. Safe for threads; answers rest on immutable views."""

@@ -83,7 +83,7 @@ def check_vectors(rows: Rows, memory: int, vectors: Mapping[str, tuple[float, ..
         return
     found = rows.one(sql.DIMENSION, {"memory": memory})
     dimensions = {len(vector) for vector in vectors.values()}
-    wanted = found[0] if found is not None else min(dimensions)
+    wanted = found[0] if found is not None else len(next(iter(vectors.values())))
     if dimensions != {wanted}:
         other = next(iter(dimensions - {wanted}))
         raise ValidationError(
@@ -260,7 +260,8 @@ def _place(rows: Rows, memory: int, learned: LogRecord) -> tuple[str | None, Map
 
 def _refold(rows: Rows, memory: int, seq: int, pattern: str, content: Mapping[str, Any]) -> None:
     found = rows.one(sql.READ_PATTERN, {"memory": memory, "pattern": pattern})
-    episodes = rows.all(sql.EPISODES_OF, {"memory": memory, "pattern": pattern})
+    # when a whole log is applied again, what comes later stands in it already
+    episodes = rows.all(sql.EPISODES_OF, {"memory": memory, "pattern": pattern, "until": seq})
     before = 0 if found is None else int(found[4])
     if not episodes:
         if found is not None and before:

@@ -141,6 +141,7 @@ class Session:
             sort=self.options.sort_symbols,
         )
         with self._memory.timed("observe"), self._lock:
+            self._memory.store.check_vectors(seen.vectors)
             return self._asked(self._observe(seen), seen)
 
     def observe_sequence(
@@ -168,6 +169,7 @@ class Session:
         clean = [observation_of(item, sort, number) for number, item in enumerate(observations)]
         ways = Ways(learn_after_each, learn_at_end, clear_stm_between)
         with self._memory.timed("observe_sequence"), self._lock:
+            self._memory.store.check_vectors({name: v for seen in clean for name, v in seen.vectors.items()})
             return self._observe_all(clean, ways)
 
     def learn(
@@ -264,6 +266,7 @@ class Session:
         """Forget the session and its short-term memory; what it taught stays."""
         with self._lock:
             self._memory.drop_session(self._held)
+            self._stm = None
 
     def snapshot(self) -> Stm:
         """Return a copy of the short-term memory as it is now; counts as a use of the session."""

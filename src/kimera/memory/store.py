@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from kimera.clock import Clock
-from kimera.errors import MemoryFault, StorageError
+from kimera.errors import ConflictError, MemoryFault, StorageError
 from kimera.memory.contracts import Learned
 from kimera.memory.episodes import Lesson, read_events
 from kimera.memory.log import Head, append, canonical, head
@@ -33,6 +33,7 @@ class MemoryStore:
         self.name = name
         self.tenant = tenant
         self.clock = clock
+        self.frozen = False
         self.known_seq = 0  # the highest number seen; others may have written more
 
     def now(self) -> float:
@@ -45,7 +46,11 @@ class MemoryStore:
             return self.transactions.read(work)
 
     def write(self, work: Callable[[Rows], T]) -> T:
-        """Run ``work`` in one transaction and return once it is committed."""
+        """Run ``work`` in one transaction, return once committed; raises `ConflictError` on a view of the past."""
+        if self.frozen:
+            raise ConflictError(
+                "This is the memory as it was; open the memory itself to change it.", error_code="MEMORY_READ_ONLY"
+            )
         with store_errors():
             return self.transactions.write(work)
 
@@ -54,6 +59,11 @@ class MemoryStore:
         last = self.read(lambda rows: head(rows, self.memory, lock=False))
         self.known_seq = max(self.known_seq, last.seq)
         return last
+
+    def check_vectors(self, vectors: Mapping[str, tuple[float, ...]]) -> None:
+        """Raise `ValidationError` (VECTOR_DIMENSION) unless the vectors fit this memory."""
+        if vectors:
+            self.read(lambda rows: check_vectors(rows, self.memory, vectors))
 
     def config(self) -> dict[str, Any]:
         """Return the options kept for this memory."""
@@ -91,8 +101,7 @@ class MemoryStore:
 
     def _teach(self, rows: Rows, lessons: Sequence[Lesson]) -> tuple[list[Learned], Head]:
         last = head(rows, self.memory)
-        for each in lessons:
-            check_vectors(rows, self.memory, each.vectors)
+        check_vectors(rows, self.memory, {name: v for each in lessons for name, v in each.vectors.items()})
         known = [self._known(rows, each) for each in lessons]
         records = append(rows, self.memory, last, [e.entry for e, k in zip(lessons, known, strict=True) if k is None])
         numbered = iter(records)

@@ -31,6 +31,11 @@ THIS = (
 )
 INSERT_ATTEMPT = attempts.insert()
 SELECT_ATTEMPT = sa.select(attempts).where(*THIS)
+SELECT_EVERY_ATTEMPT = (
+    sa.select(attempts)
+    .where(attempts.c.mission_id == sa.bindparam("id"))
+    .order_by(attempts.c.track, attempts.c.attempt)
+)
 SELECT_ATTEMPTS = (
     sa.select(attempts)
     .where(attempts.c.mission_id == sa.bindparam("id"), attempts.c.superseded.is_(False))
@@ -203,6 +208,13 @@ class Attempts:
         """Return the latest attempt of each track that was dispatched."""
         found = self.database.read(lambda connection: connection.execute(SELECT_ATTEMPTS, {"id": mission_id}).all())
         return {row.track: Attempt(**row._asdict()) for row in found}
+
+    def every(self, mission_id: str) -> list[Attempt]:
+        """Return all attempts of a mission, superseded ones too."""
+        found = self.database.read(
+            lambda connection: connection.execute(SELECT_EVERY_ATTEMPT, {"id": mission_id}).all()
+        )
+        return [Attempt(**row._asdict()) for row in found]
 
     def start(self, mission_id: str, track: str, attempt: int, phases: Sequence[str]) -> str:
         """Mark the attempt running and return its recorded start; the first call decides."""

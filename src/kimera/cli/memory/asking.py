@@ -137,7 +137,8 @@ def _predictions(answer: Predictions) -> Iterator[str]:
     if not answer.predictions:
         yield f"nothing like it among {answer.statistics.patterns} patterns"
     for one in answer.predictions[:SHOWN]:
-        yield f"{one.name[:12]}  similarity {one.similarity:.2f}  potential {one.potential:.2f}  seen {one.frequency} times"
+        figures = f"similarity {one.similarity:.2f}  potential {one.potential:.2f}"
+        yield f"{one.name[:12]}  {figures}  seen {one.frequency} times"
         yield f"    matched  {' '.join(one.matches) or '-'}"
         if any(one.missing):
             yield f"    missing  {words([event for event in one.missing if event])}"

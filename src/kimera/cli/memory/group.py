@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -66,9 +67,8 @@ def memory_command() -> None:
 
 
 def _load() -> None:
-    from kimera.cli.memory import asking, keeping, teaching
-
-    assert asking and keeping and teaching  # importing them adds their commands
+    for name in ("teaching", "asking", "keeping"):
+        import_module(f"kimera.cli.memory.{name}")  # which adds its commands
 
 
 def shared(command: F) -> F:

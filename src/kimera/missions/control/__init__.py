@@ -36,7 +36,8 @@ from kimera.missions.control.commands import (
     work,
     working,
 )
-from kimera.missions.control.recording import recording
+from kimera.missions.control.recording import TrailHealth, check_trail, recording
+from kimera.missions.control.story import export_trace, trace
 
 __all__ = [
     "Artifact",
@@ -50,6 +51,7 @@ __all__ = [
     "MissionEvent",
     "MissionRow",
     "Playbook",
+    "TrailHealth",
     "Version",
     "Worker",
     "artifact",
@@ -57,8 +59,10 @@ __all__ = [
     "briefs",
     "cancel",
     "check_room",
+    "check_trail",
     "dead_letters",
     "events",
+    "export_trace",
     "get",
     "heads",
     "missions",
@@ -70,6 +74,7 @@ __all__ = [
     "retry",
     "run",
     "submit",
+    "trace",
     "version_of",
     "versions",
     "work",

@@ -4,13 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from kimera import telemetry
+from kimera.errors import StorageError
 from kimera.guardian.redaction import redactor
 from kimera.missions.control.home import Home
 from kimera.storage.trail import open_trail
 
-__all__ = ["recording"]
+__all__ = ["TrailHealth", "check_trail", "recording"]
+
+LATELY = 50
+
+
+@dataclass(frozen=True)
+class TrailHealth:
+    """How telemetry does in a home: why it cannot be written now, and what its processes say they lost lately."""
+
+    error: StorageError | None = None
+    lost: int = 0
+    lost_at: str = ""
+    cause: str = ""
+
+
+def check_trail(home: Home) -> TrailHealth:
+    """Write one line to the trail and look for lines that tell of losses."""
+    trail = open_trail(home.database)
+    at = home.clock.now().timestamp()
+    request = telemetry.current().request_id
+    try:
+        trail.write([telemetry.LogRecord(at, "INFO", "telemetry.checked", request, None, {"event": "checked"})], [])
+        told = [line.body for line in trail.logs(None, LATELY) if line.event == "telemetry.dropped"]
+    except StorageError as error:
+        return TrailHealth(error)
+    finally:
+        trail.close()
+    if not told:
+        return TrailHealth()
+    return TrailHealth(None, sum(int(one["records"]) for one in told), told[-1]["ts"], told[-1]["cause"])
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from kimera.telemetry.recording.context import process_id, utc
 from kimera.telemetry.retention.ring import Entry, Ring
 from kimera.telemetry.retention.store import KEPT_SECONDS, LogRecord, SpanRecord, TelemetryStore
 
@@ -34,6 +35,7 @@ class Writer:
         self._over = threading.Event()
         self._flushing = threading.Lock()
         self._pruned = float("-inf")
+        self._told = (0, ring.dropped)  # failures and drops that the store has been told of
         self._thread = threading.Thread(target=self._run, name="kimera-telemetry", daemon=True)
         self._thread.start()
 
@@ -67,8 +69,21 @@ class Writer:
             self.cause = type(error).__name__
             self.ring.give_back(entries)
             return False
+        self._tell()
         self.cause = ""
         return True
+
+    def _tell(self) -> None:
+        """Say in the store itself what it missed, once it takes records again."""
+        failures, dropped = self.failures - self._told[0], self.ring.dropped - self._told[1]
+        if not failures and not dropped:
+            return
+        self._told = (self.failures, self.ring.dropped)
+        at = self.now()
+        body = {"ts": utc(at), "level": "WARN", "event": "telemetry.dropped" if dropped else "telemetry.delayed"}
+        body |= {"logger": "telemetry", "request_id": process_id(), "cause": self.cause or "RingFull"}
+        facts = {"records": dropped, "failures": failures}
+        self.ring.put(LogRecord(at, "WARN", body["event"], body["request_id"], None, body | facts))
 
     def _run(self) -> None:
         while not self._over.is_set():
@@ -79,7 +94,9 @@ class Writer:
                 self._prune()
             elif self.failures and self.cause:
                 self._over.wait(FLUSH_SECONDS)
-        self.flush()
+        # the second time for what the first had to say about losses
+        if self.flush():
+            self.flush()
 
     def _prune(self) -> None:
         if time.monotonic() - self._pruned < PRUNE_SECONDS:
