@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["guard_command", "next_command", "predict_command", "why_command"]
 
 SHOWN = 10
+LEAST = 0.005  # what is less likely is not worth a line
 
 
 @memory_command.command("predict")
@@ -163,7 +164,7 @@ def _next(answer: NextEvents) -> Iterator[str]:
         yield f"next: the end ({answer.end:.0%})"
     else:
         yield f"next: {words([answer.answer])}"
-    for one in answer.events[:SHOWN]:
+    for one in [each for each in answer.events[:SHOWN] if each.probability >= LEAST]:
         yield f"  {one.probability:6.1%}  {words([one.event])}"
     yield f"  {answer.end:6.1%}  the end"
     yield f"  {answer.unknown:6.1%}  something never seen"
