@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from kimera.telemetry.recording.context import process_id, utc
+from kimera.telemetry.recording.metrics import metric, own_cost
 from kimera.telemetry.retention.ring import Entry, Ring
 from kimera.telemetry.retention.store import KEPT_SECONDS, LogRecord, SpanRecord, TelemetryStore
 
@@ -18,6 +19,8 @@ LINGER_SECONDS = 0.02
 """An urgent record waits this long for its neighbours, so that a burst is one transaction."""
 PRUNE_SECONDS = 600.0
 CLOSE_SECONDS = 2.0
+
+FLUSHED = metric("kimera_telemetry_flush_duration_seconds").bind(sink="store")
 
 
 class Writer:
@@ -63,7 +66,8 @@ class Writer:
         # of a span that began and ended since the last write only the end is written
         spans = {record.span_id: record for record in records if isinstance(record, SpanRecord)}
         try:
-            self.store.write(logs, list(spans.values()))
+            with own_cost(), FLUSHED.time():
+                self.store.write(logs, list(spans.values()))
         except Exception as error:  # noqa: BLE001 - telemetry may fail, the work must not notice; counted
             self.failures += 1
             self.cause = type(error).__name__
