@@ -38,14 +38,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Say = Callable[[str], None]
 
 
-def serve(home: Home, say: Say, *, with_worker: bool = True) -> int:
+def serve(home: Home, say: Say, *, with_worker: bool = True, kato: bool = False) -> int:
     """Answer requests until SIGTERM or SIGINT, then end in order; returns the exit code.
 
     Raises `ConfigurationError` before anything listens: no key off loopback, a taken port, a wrong setting.
     """
     check_keys(home)
     beside = Beside(home, say) if with_worker else None
-    app = create_app(home, worker=beside.finding if beside else lambda: _elsewhere(home))
+    app = create_app(home, worker=beside.finding if beside else lambda: _elsewhere(home), kato=kato)
     gate: Gate = app.state.gate
     settings = home.settings
     with contextlib.closing(_listen(settings.host, settings.port)) as listener:
