@@ -15,6 +15,7 @@ from kimera.memory.contracts import Guard, GuardOptions, MemoryTuning, NextEvent
 from kimera.memory.follow import Behind, CacheCounts, Follower, Moment
 from kimera.memory.guard import guard
 from kimera.memory.index import Overlap, View
+from kimera.memory.meters import predicted
 from kimera.memory.next import next_events
 from kimera.memory.options import Options
 from kimera.memory.predict import predict
@@ -89,7 +90,9 @@ class Answers:
             self._keep(key, answer)
             return answer
 
-        return _level(look)
+        answer = _level(look)
+        predicted(answer.statistics.ensemble)
+        return answer
 
     def predict_then(self, asked: Question, options: Options, moment: Moment) -> Predictions:
         """Compare the events with the patterns of a moment that has passed."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kimera.clock import Clock
 from kimera.errors import ValidationError
 from kimera.guardian import Label
-from kimera.memory import changes, reading
+from kimera.memory import changes, reading, traces
 from kimera.memory.answers import Answers, Question
 from kimera.memory.changes import Changed, Selection
 from kimera.memory.contracts import Learned, MemoryTuning, NextEvents, Predictions, Why
@@ -30,6 +30,7 @@ from kimera.memory.sessions import Session, clean_ttl
 from kimera.memory.stm import Held, StmStore
 from kimera.memory.store import MemoryStore
 from kimera.memory.symbols import clean_emotives, clean_events, clean_metadata, clean_symbol, clean_text
+from kimera.memory.traces import Ingested
 from kimera.memory.transfer import Exported, Imported, copy_log, export, import_, snapshot
 
 if TYPE_CHECKING:
@@ -102,6 +103,11 @@ class Memory:
     def known_seq(self) -> int:
         """Return the highest log number this process has seen, without asking the database."""
         return self.store.known_seq
+
+    @property
+    def indexed(self) -> tuple[int, int]:
+        """Return the log number up to which this process's index goes, and how many patterns it holds."""
+        return self._follower.seq, self._follower.patterns
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -353,6 +359,23 @@ class Memory:
     def affinity(self, symbol: str | None = None) -> dict[str, Any]:
         """Return a symbol's affinity per emotive, or that of every symbol that has one."""
         return self._follower.affinities(None if symbol is None else clean_symbol(symbol, "symbol"))
+
+    def ingest(
+        self,
+        records: Iterable[Any],
+        format: str,  # noqa: A002 - the word of the field
+        *,
+        source: str = "",
+        learn: bool = True,
+        attributes: Iterable[str] | None = None,
+        outcome: Mapping[str, float] | None = None,
+    ) -> Ingested:
+        """Learn recorded traces, one pattern each; ``format`` is otlp, openai, anthropic, mcp or kimera.
+
+        All or nothing. A trace that has a name is learned once, however often it is ingested. With ``learn`` off it is
+        only said which patterns these are. Raises `ValidationError` (BODY_INVALID) naming the wrong record.
+        """
+        return traces.ingest(self, records, format, source, learn, attributes, outcome)
 
     def now(self) -> float:
         """Return seconds since 1970 on the memory's clock."""
