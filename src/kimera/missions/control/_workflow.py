@@ -74,8 +74,11 @@ async def _dispatch(mission_id: str, track: Recorded, again: int) -> None:
     child = f"{mission_id}:{track['track']}:{track['attempt']}"
     name, attempt = track["track"], track["attempt"]
     identity = SetWorkflowID(f"{child}:again:{again}" if again else child)
+    home = floor().home
+    begun = home.clock.monotonic()
     with telemetry.span("dispatch.enqueue", queue=name, attempt=attempt), identity:
         await DBOS.start_workflow_async(track_workflow, mission_id, name, attempt, track["phases"])
+    home.missions.owe(mission_id, home.clock.monotonic() - begun)
 
 
 async def _ingest(mission_id: str, round_: int) -> Recorded:

@@ -96,6 +96,7 @@ def submit(
     used before returns the first mission. Raises `ValidationError` for an empty or oversized question, a missing
     folder, no or unknown tracks, a deadline that is not positive.
     """
+    begun = home.clock.monotonic()
     options = options or MissionOptions(deadline=home.settings.deadline)
     words = " ".join(question.split())
     place = Path(folder).expanduser().absolute()
@@ -117,6 +118,7 @@ def submit(
     )
     with telemetry.bind(mission_id=mission_id, session_id=session_id), telemetry.span("mission.accept") as span:
         envelope = telemetry.headers()
+        home.missions.owe(mission_id, home.clock.monotonic() - begun)
         stored = home.attempts.create(
             replace(brief, request_id=envelope["X-Request-ID"], traceparent=envelope.get("traceparent")),
             Entry("created", "mission.created", created),
