@@ -223,7 +223,8 @@ def metrics_page() -> str:
         f"{len(METRICS)} families. Counters and histograms only grow: read them under `rate()` or `increase()`. A gauge"
         " histogram is how things are now: its quantile needs no `rate()`. Families marked *detailed only* exist with"
         " `KIMERA_METRICS_DETAILED=1`. No label holds an id, a path or a text; values beyond a label's cap count as"
-        f" `{OTHER}`. A histogram whose edges begin below zero has no `_sum`. Families of a room that does not run stay"
+        f" `{OTHER}`. A histogram whose edges begin below zero has no `_sum` and no `_count`: its bucket `+Inf`"
+        " counts. Families of a room that does not run stay"
         " at zero, gauges absent. [Boards and rules](README.md) read these names and no others."
     )
     buckets = [[name, " ".join(edge(value) for value in edges)] for name, edges in BUCKETS.items()]

@@ -32,6 +32,7 @@ COMMANDS = {
     "audit": "kimera.cli.audit:audit_command",
     "slo": "kimera.cli.slo:slo_command",
     "telemetry": "kimera.cli.telemetry:telemetry_command",
+    "memory": "kimera.cli.memory:memory_command",
     "doctor": "kimera.cli.operate:doctor_command",
 }
 

@@ -65,12 +65,13 @@ class Memories:
     ) -> Memories:
         """Open a database: a path, ``":memory:"``, an SQL address, or None for the one in the settings.
 
-        ``stm`` says where short-term memories are: ``"process"`` (the default), ``"sql"``, a ``redis://`` address, or a
-        store of your own.
+        ``stm`` says where short-term memories are: ``"process"`` (the default), ``"sql"``, a ``redis://`` address,
+        ``"served"`` (the Redis of the settings if there is one, else SQL), or a store of your own.
         """
         settings = load_settings()
         with store_errors():
             database = open_database(_address(location), synchronous=settings.synchronous, clock=clock)
+        tuning = tuning or MemoryTuning(cache_dir=str(settings.home.expanduser() / "cache" / "kernels"))
         return cls(database, stm=stm, tuning=tuning, clock=clock, owned=True)
 
     def get(
@@ -95,6 +96,11 @@ class Memories:
             memory.store.configure(cleaned)
             memory.reload_config()
         return memory
+
+    def opened(self) -> list[Memory]:
+        """Return the memories this process has open."""
+        with self._lock:
+            return list(self._open.values())
 
     def names(self, tenant: str = "local") -> list[str]:
         """Return the names of a tenant's memories, sorted by code point."""
@@ -216,6 +222,9 @@ def _address(location: str | Path | None) -> str:
 def _stm_store(stm: StmStore | str | None, transactions: Transactions, clock: Clock) -> StmStore:
     if stm is None or stm == "process":
         return ProcessStm()
+    if stm == "served":
+        configured = load_settings().redis_url
+        stm = "sql" if configured is None else configured.get_secret_value()
     if stm == "sql":
         return SqlStm(transactions)
     if isinstance(stm, str) and stm.startswith(("redis://", "rediss://", "unix://")):
@@ -223,5 +232,7 @@ def _stm_store(stm: StmStore | str | None, transactions: Transactions, clock: Cl
 
         return RedisStm(transactions, stm, clock)
     if isinstance(stm, str):
-        raise ValidationError('stm takes "process", "sql" or a redis:// address.', "stm", error_code="CONFIG_INVALID")
+        raise ValidationError(
+            'stm takes "process", "sql", "served" or a redis:// address.', "stm", error_code="CONFIG_INVALID"
+        )
     return stm

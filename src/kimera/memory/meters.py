@@ -9,10 +9,22 @@ from types import TracebackType
 from typing import Any
 
 from kimera.errors import KimeraError
+from kimera.telemetry import metric
 
-__all__ = ["Meters", "spread"]
+__all__ = ["Meters", "observed", "predicted", "spread"]
 
 KEPT = 1_000
+FAULTS = frozenset({"STORE_UNAVAILABLE", "STORAGE", "STORAGE_FULL", "MEMORY_ERROR"})
+OBSERVING = frozenset({"observe", "observe_sequence"})
+TOLD = {"observe": "observe", "observe_sequence": "observe", "learn": "learn", "predict": "predict", "index": "index"}
+
+_duration = metric("kimera_memory_operation_duration_seconds")
+_observations = metric("kimera_memory_observations_total")
+_predictions = metric("kimera_memory_predictions_total")
+DURATION = {name: _duration.bind(operation=name) for name in ("observe", "learn", "predict", "index")}
+OBSERVATIONS = {name: _observations.bind(outcome=name) for name in ("ok", "rejected", "error")}
+PREDICTIONS = {name: _predictions.bind(result=name) for name in ("hit", "empty", "error")}
+CANDIDATES = metric("kimera_memory_candidates").bind()
 
 
 class Meters:
@@ -35,6 +47,13 @@ class Meters:
             durations.append(seconds)
             if error is not None:
                 errors[error] += 1
+        told = TOLD.get(operation)
+        if told is not None:
+            DURATION[told].observe(seconds)
+        if operation in OBSERVING and (error is not None or operation == "observe"):
+            OBSERVATIONS[_outcome(error)].inc()
+        elif operation == "predict" and error is not None:
+            PREDICTIONS["error"].inc()
 
     def to_dict(self) -> dict[str, Any]:
         """Return per operation its count, errors by code, durations in milliseconds and rate per second."""
@@ -64,6 +83,23 @@ class _Timed:
         if error is not None:
             code = error.code if isinstance(error, KimeraError) else type(error).__name__
         self._meters.note(self._operation, perf_counter() - self._begun, code)
+
+
+def predicted(ensemble: int) -> None:
+    """Count one prediction that compared with ``ensemble`` candidates."""
+    PREDICTIONS["hit" if ensemble else "empty"].inc()
+    CANDIDATES.observe(ensemble)
+
+
+def observed(events: int) -> None:
+    """Count the events of a sequence."""
+    OBSERVATIONS["ok"].inc(events)
+
+
+def _outcome(error: str | None) -> str:
+    if error is None:
+        return "ok"
+    return "error" if error in FAULTS else "rejected"
 
 
 def spread(sorted_seconds: list[float]) -> dict[str, float]:

@@ -136,11 +136,12 @@ def observe(stm: Stm, seen: Observation, options: Options, *, now: float, memory
     if not seen.event:
         return _attach(stm, seen, memory_seq)
     number = stm.next
+    length = min(len(stm.events) + 1, options.stm_limit)
     observed = Observed(
         time=stm.time + 1,
         unique_id=seen.unique_id,
         event_added=True,
-        stm_length=min(len(stm.events) + 1, options.stm_limit),
+        stm_length=length,
         memory_seq=memory_seq,
         record_attached=bool(seen.emotives or seen.metadata),
     )

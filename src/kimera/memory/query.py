@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from kimera.memory.contracts import Events, RecallOptions
 from kimera.memory.index.near import Near
@@ -20,6 +21,7 @@ class Query:
 
     ``texts`` are the observed symbols, ``numbers`` theirs in the view (-1 = in no pattern), ``event_of`` the event of
     each. ``near`` gives for an observed symbol what it stands for in patterns that do not hold it, the nearest first.
+    ``kept`` holds what the kernels make of the query.
     """
 
     texts: tuple[str, ...]
@@ -27,6 +29,7 @@ class Query:
     event_of: tuple[int, ...]
     events: int
     near: Mapping[str, Near]
+    kept: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @cached_property
     def counts(self) -> dict[int, int]:

@@ -13,6 +13,7 @@ from kimera.memory.answers import Question
 from kimera.memory.batches import Batch, Ways
 from kimera.memory.contracts import Guard, GuardOptions, Learned, NextEvents, Observed, Predictions, Why
 from kimera.memory.episodes import Lesson, clean_outcome
+from kimera.memory.follow import Moment
 from kimera.memory.index import Overlap
 from kimera.memory.observations import (
     Observation,
@@ -141,6 +142,7 @@ class Session:
             sort=self.options.sort_symbols,
         )
         with self._memory.timed("observe"), self._lock:
+            self._memory.store.check_vectors(seen.vectors)
             return self._asked(self._observe(seen), seen)
 
     def observe_sequence(
@@ -168,6 +170,7 @@ class Session:
         clean = [observation_of(item, sort, number) for number, item in enumerate(observations)]
         ways = Ways(learn_after_each, learn_at_end, clear_stm_between)
         with self._memory.timed("observe_sequence"), self._lock:
+            self._memory.store.check_vectors({name: v for seen in clean for name, v in seen.vectors.items()})
             return self._observe_all(clean, ways)
 
     def learn(
@@ -264,6 +267,7 @@ class Session:
         """Forget the session and its short-term memory; what it taught stays."""
         with self._lock:
             self._memory.drop_session(self._held)
+            self._stm = None
 
     def snapshot(self) -> Stm:
         """Return a copy of the short-term memory as it is now; counts as a use of the session."""
@@ -302,13 +306,17 @@ class Session:
             batch.finish()
             return batch.change, batch.lessons, batch
 
+        asks = self.options.predict_on_observe or any(seen.predict or seen.guard for seen in clean)
+        if asks:
+            self._memory.answers.follower.view()  # level before the step, so that its lessons can be taken one by one
         batch, learned = self._step(plan)
         results = batch.answers(learned)
         for step, observed in zip(batch.steps, results, strict=True):
             self._remember(step, observed)
+        moments = self._memory.answers.follower.through(batch.lessons, learned) if asks else None
         asked = [
-            self._asked_then(observed, seen, stm)
-            for observed, seen, stm in zip(results, clean, batch.moments, strict=True)
+            self._asked_then(observed, seen, stm, moments[taught] if moments else None)
+            for observed, seen, stm, taught in zip(results, clean, batch.moments, batch.taught, strict=True)
         ]
         return batch.report(asked, self._memory.known_seq)
 
@@ -318,14 +326,20 @@ class Session:
             return self._asked_then(observed, seen, self._usable())
         return observed
 
-    def _asked_then(self, observed: Observed, seen: Observation, stm: Stm | None) -> Observed:
+    def _asked_then(
+        self, observed: Observed, seen: Observation, stm: Stm | None, moment: Moment | None = None
+    ) -> Observed:
         if stm is None:
             return observed
+        answers, options = self._memory.answers, self.options
         asked = Question.of(stm, self._counters())
-        if seen.predict or self.options.predict_on_observe:
-            observed = replace(observed, predictions=self._memory.answers.predict(asked, self.options))
-        if seen.guard:
-            observed = replace(observed, guard=self._memory.answers.guard(asked, GuardOptions(), self.options))
+        if seen.predict or options.predict_on_observe:
+            found = answers.predict(asked, options) if moment is None else answers.predict_then(asked, options, moment)
+            observed = replace(observed, predictions=found)
+        if seen.guard and moment is None:
+            observed = replace(observed, guard=answers.guard(asked, GuardOptions(), options))
+        elif seen.guard and moment is not None:
+            observed = replace(observed, guard=answers.guard_then(asked, GuardOptions(), options, moment))
         return observed
 
     def _step(self, plan: Callable[[Stm], tuple[StmChange | None, Sequence[Lesson], T]]) -> tuple[T, list[Learned]]:

@@ -16,10 +16,12 @@ from kimera.memory.index.near import NearSymbols
 from kimera.memory.index.postings import Segment, build_segment
 from kimera.memory.index.tables import EventTable, FutureTable, SymbolTable
 from kimera.memory.index.view import View
+from kimera.memory.kernels import kernels, warm
 
 __all__ = ["Index"]
 
 TAIL = 1_024  # rows scanned directly before they are frozen into a segment
+BATCH = 4_096  # changes taken at once, which bounds what is held beside the index
 GONE_SHARE = 4  # rebuilt when one row in four is a tombstone
 
 
@@ -69,6 +71,10 @@ class Index:
         self._segments: tuple[Segment, ...] = ()
         self._alive = self._total = 0
 
+    def warm(self) -> bool:
+        """Load the compiled kernels now rather than when they begin to pay; return whether there are any."""
+        return warm(self.tuning)
+
     @property
     def seq(self) -> int:
         """Return the log record the index has come to."""
@@ -77,11 +83,15 @@ class Index:
     def apply(self, seq: int, changes: Sequence[PatternChange]) -> None:
         """Bring the index to log record ``seq``, at which the patterns in ``changes`` stand as given.
 
-        A pattern may appear once per call. Raises KeyError for a change without events of a pattern not held.
+        Of several changes of one pattern the last one counts. Raises KeyError for a change without events of a
+        pattern not held.
         """
         with self._lock:
-            rows = self._rows_for(changes)
-            self._set(rows, changes)
+            once = len({change.id for change in changes}) == len(changes)
+            step = BATCH if once else 1  # a pattern that changes twice is taken in its order
+            for start in range(0, len(changes), step):
+                part = changes[start : start + step]
+                self._set(self._rows_for(part), part)
             self._seq = seq
             self._view = None
             gone = len(self._ids) - self._alive
@@ -209,7 +219,8 @@ class Index:
         sizes = (len(self._symbols.texts), len(self._events))
         starts, tokens = self._token_starts.values, self._tokens.values
         event_starts, events = self._event_starts.values, self._row_events.values
-        self._segments = (*kept, build_segment(low, rows, starts, tokens, event_starts, events, sizes))
+        native = kernels(self.tuning)
+        self._segments = (*kept, build_segment(low, rows, starts, tokens, event_starts, events, sizes, native))
 
     def _publish(self) -> View:
         holders = self._holders.publish()
@@ -257,7 +268,7 @@ class Index:
             vectors = {s: v for s in symbols if (v := old.near.coordinates(s)) is not None}
             frequency = int(old.frequency[row])
             changes.append(PatternChange(old.id(row), events, frequency, outcomes[row], utility[row], vectors))
-        self._set(self._rows_for(changes), changes)
+        self.apply(self._seq, changes)
 
 
 def _spread(starts: Any, rows: NDArray[np.int64]) -> tuple[Any, Any]:

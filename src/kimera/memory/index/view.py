@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kimera.memory.contracts import Event, Events, MemoryTuning
+from kimera.memory.figures import Rarity
 from kimera.memory.index.near import NearSymbols
 from kimera.memory.index.postings import Segment
 from kimera.memory.index.tables import EventTable, FutureTable, SymbolTable
@@ -100,7 +101,7 @@ class View:
     def row_events(self, row: int) -> Events:
         """Return the events of a pattern."""
         low, high = self.event_starts[row : row + 2].tolist()
-        return tuple(map(self.event_table.text, self.events[low:high].tolist()))
+        return self.event_table.all_of(self.events[low:high].tolist())
 
     def row_event_ends(self, row: int) -> list[int]:
         """Return where each event of a pattern ends, in symbols."""
@@ -118,6 +119,21 @@ class View:
         alive = (self.frequency > 0) & (self.outcomes > 0)
         outcomes = int(self.outcomes[alive].sum())
         return math.fsum(self.utility[alive].tolist()) / outcomes if outcomes else 0.5
+
+    @cached_property
+    def rarity(self) -> Rarity:
+        """Return what the figures need to know of each symbol, filled as symbols are asked for."""
+        return Rarity(self.holders, self.N)
+
+    @cached_property
+    def bits(self) -> float:
+        """Return log2 V, 0.0 below two symbols."""
+        return math.log2(self.V) if self.V > 1 else 0.0
+
+    @cached_property
+    def longest(self) -> int:
+        """Return the length of the longest pattern, at least 1."""
+        return max(1, int(self.lengths.max(initial=1)))
 
     @cached_property
     def alive(self) -> Array:
