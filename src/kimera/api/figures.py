@@ -16,10 +16,10 @@ from kimera.clock import Clock
 from kimera.missions.control import Home
 from kimera.resilience import cached
 from kimera.storage.alerts import Alert, AlertRows, parse_alertmanager
-from kimera.storage.outcomes import Outcomes
-from kimera.storage.rollups import Rollups
-from kimera.telemetry.reading.series import History, Trend
-from kimera.telemetry.reading.slo import ServiceLevel, ServiceLevels
+from kimera.storage.levels import past_metrics, service_levels
+from kimera.telemetry.reading.series import Trend
+from kimera.telemetry.reading.slo import ServiceLevel
+from kimera.telemetry.reading.summary import Summary, read_summary
 
 __all__ = ["router"]
 
@@ -60,6 +60,18 @@ class LevelsView(View):
 
     window: str
     levels: tuple[LevelView, ...]
+
+
+class SummaryView(View):
+    """The few numbers that other systems ask for by these names; null: no data yet."""
+
+    window: str
+    inference_time_ms: float | None
+    component_time_ms: dict[str, float | None]
+    errors_by_module: dict[str, int]
+    avg_tau_score: float | None
+    safeguard_trigger_rate: float | None
+    drift_velocity_avg: float | None
 
 
 class PointView(View):
@@ -128,14 +140,19 @@ class Figures:
 
     def __init__(self, home: Home) -> None:
         self.clock: Clock = home.clock
-        self.past = History(Rollups(home.database), home.clock)
-        self.service = ServiceLevels(Outcomes(home.database), self.past, home.clock)
+        self.past = past_metrics(home.database)
+        self.service = service_levels(home.database)
         self.alerts = AlertRows(home.database)
 
     @cached(SHARED_SECONDS, WINDOWS)
     def levels(self, window: str) -> list[ServiceLevel]:
         """Return the service levels over a window."""
         return self.service.read(window)
+
+    @cached(SHARED_SECONDS, WINDOWS)
+    def summary(self, window: str) -> Summary:
+        """Return the numbers of a window under their well-known names."""
+        return read_summary(self.past, window, self.clock)
 
     @cached(SHARED_SECONDS, WINDOWS)
     def series(self, metric: str, by: tuple[str, ...] | None, seconds: float, step: float) -> Trend:
@@ -167,6 +184,13 @@ def router() -> APIRouter:
         """Show each service level over a window: value, what counted, interval, target, error budget and burn."""
         levels = figures_of(request).levels(window)
         return LevelsView(window=window, levels=tuple(LevelView.model_validate(one) for one in levels))
+
+    @routes.get(
+        "/summary", operation_id="get_summary", summary="A few numbers by their names", dependencies=[requires("read")]
+    )
+    def get_summary(request: Request, window: Window = "1h") -> SummaryView:
+        """Show times, errors by module, mean tau, how often the safeguard acted and how fast streams drifted."""
+        return SummaryView.model_validate(figures_of(request).summary(window))
 
     @routes.get(
         "/series/{metric}", operation_id="get_series", summary="A metric over time", dependencies=[requires("read")]

@@ -76,3 +76,12 @@ async def test_series_are_asked_for_by_name(home: control.Home, caller: Caller) 
     assert 404 == (await client.get(f"{path}/kimera_nothing_total")).status_code
     for wrong in ({"by": "colour"}, {"window": "300d", "step": 5}, {"window": "nonsense"}):
         assert 422 == (await client.get(f"{path}/kimera_missions_total", params=wrong)).status_code
+
+
+async def test_the_summary_has_every_name_and_makes_nothing_up(home: control.Home, caller: Caller) -> None:
+    """Promise: all names are there, without data as null, and a window that is none is 422."""
+    client = caller(create_app(home))
+    found = (await client.get("/api/telemetry/summary", params={"window": "2h"})).json()
+    assert ("2h", None, {}) == (found["window"], found["avg_tau_score"], found["errors_by_module"])
+    assert {None} == set(found["component_time_ms"].values())
+    assert 422 == (await client.get("/api/telemetry/summary", params={"window": "soon"})).status_code
