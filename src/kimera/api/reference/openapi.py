@@ -38,7 +38,12 @@ TAGS = {
     "events": "Follow a mission as it happens.",
     "reports": "Read, download and check what missions found.",
     "telemetry": "How the system does: targets, series, alerts.",
-    "memory": "What was observed, learned and is predicted.",
+    "memory": "Observe events in a sequence memory.",
+    "memory sessions": "Short-term memories: open, fill, learn, clear.",
+    "memory recall": "What it is like, what comes next, whether it goes round in circles, and why.",
+    "memory patterns": "What is learned: see it, correct it, forget it, teach it from traces.",
+    "memory log": "The log behind it all: read, follow, export, import.",
+    "memory monitoring": "How operations, statements, caches and connections do.",
     "reference": "This description.",
     "health": "Is it alive, is it ready.",
 }
