@@ -86,11 +86,6 @@ class Follower:
         return len(self._bodies)
 
     @property
-    def patterns(self) -> int:
-        """Return how many patterns the index holds."""
-        return self._index.view().N
-
-    @property
     def footprint(self) -> int:
         """Return the bytes the index holds."""
         return self._index.footprint
