@@ -11,6 +11,7 @@ from kimera.api.memory.models import Extended, LearnAsked, NewSession, Observati
 from kimera.api.memory.parts import (
     MemoryName,
     SessionName,
+    SessionQuery,
     Standing,
     acted,
     answer,
@@ -42,7 +43,7 @@ def observe_router(prefix: str) -> APIRouter:
         request: Request,
         seen: Annotated[Observation, Body()],
         memory: MemoryName = "default",
-        session: MemoryName = "default",
+        session: SessionQuery = "default",
     ) -> Response:
         """Append one event to the short-term memory of a session; memory and session are made when absent."""
 

@@ -19,6 +19,7 @@ __all__ = [
     "MemoryName",
     "Reference",
     "SessionName",
+    "SessionQuery",
     "Standing",
     "acted",
     "answer",
@@ -36,6 +37,7 @@ PARAMETERS = frozenset({"self", "events", "pattern", "at_least_seq"})
 MemoryName = Annotated[
     str, Query(max_length=256, description="Name of the memory.", examples=["default"])
 ]  # names are checked by the room, which knows the error's code
+SessionQuery = Annotated[str, Query(max_length=1_024, description="Name of the session.", examples=["default"])]
 SessionName = Annotated[str, Path(max_length=1_024, description="Name of the session.", examples=["default"])]
 Reference = Annotated[
     str, Path(max_length=1_024, description="A pattern's id, its name, or PTRN|name.", examples=["PTRN|0876529"])
