@@ -96,13 +96,16 @@ def _timed(probe: Probe) -> Answer:
 
 def probes_of(home: Home) -> dict[str, Probe]:
     """Return the probes of what every gateway stands on; the worker's is added by who runs it."""
-    return {
+    probes: dict[str, Probe] = {
         "database": lambda: _database(home),
         "blobs": lambda: _blobs(home),
         "disk": lambda: _disk(home),
         "sandbox": _Once(lambda: _sandbox(home)),
         "encoder": _Once(lambda: _encoder(home)),
     }
+    if (address := home.settings.redis_url) is not None:
+        probes["redis"] = lambda: _redis(address.get_secret_value())
+    return probes
 
 
 class _Once:
@@ -158,6 +161,20 @@ def _encoder(home: Home) -> Finding:
     if weights_found(home.settings.encoder_path):
         return "ok", "weights present"
     return "degraded", "weights absent, keyword search only"
+
+
+def _redis(address: str) -> Finding:
+    """Ask Redis whether it is there; without it short-term memories fail and everything else goes on."""
+    try:
+        import redis
+    except ImportError:
+        return "degraded", "the client is not installed: pip install 'kimera[redis]'"
+    try:
+        with redis.Redis.from_url(address, socket_timeout=1.0, socket_connect_timeout=1.0) as client:
+            client.ping()
+    except (redis.RedisError, ValueError) as error:
+        return "degraded", type(error).__name__  # the message may hold the address, and that a password
+    return "ok", "answers"
 
 
 def router() -> APIRouter:
