@@ -31,6 +31,8 @@ BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "b
 
 After = Annotated[int, Query(ge=0, le=LAST, description="Number of the last record you have; 0: from the beginning.")]
 
+Records = Annotated[int, Query(ge=1, le=1_000, description="Records per page.")]
+
 
 def router(prefix: str) -> APIRouter:
     """Return the routes of the log."""
@@ -58,7 +60,7 @@ def _add_reading(routes: APIRouter, kind: str) -> None:
         response_model=LogPage,
         dependencies=[requires("read")],
     )
-    def get_log(memory: Chosen, after: After = 0, limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> Response:
+    def get_log(memory: Chosen, after: After = 0, limit: Records = 100) -> Response:
         """Show the records above `after` in order."""
         records = memory.log(after, limit)
         last = records[-1].seq if len(records) == limit else None

@@ -38,7 +38,11 @@ TAGS = {
     "events": "Follow a mission as it happens.",
     "reports": "Read, download and check what missions found.",
     "telemetry": "How the system does: targets, series, alerts.",
-    "memory": "What was observed, learned and is predicted.",
+    "memory sessions": "Observe, and have what was observed learned.",
+    "memory recall": "What comes next, whether it surprises, and why.",
+    "memory patterns": "What was learned: look at it, correct it, forget it.",
+    "memory log": "Everything that changed a memory, in order.",
+    "memory monitoring": "How the memory does.",
     "reference": "This description.",
     "health": "Is it alive, is it ready.",
 }
