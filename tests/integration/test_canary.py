@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -64,18 +66,19 @@ def leaky_playbook() -> None:
     )
 
 
-def test_no_planted_secret_comes_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_planted_secret_comes_out(tmp_path: Path) -> None:
     """Promise: secrets in settings, question, files and errors are in no log, span, event or line on stderr."""
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "notes.md").write_text(f"# Notes {KEY}\n\nThe key {KEY} of {CLOUD} was sent to {MAIL}. Mass is 4 kg.\n")
     (folder / "table.csv").write_text(f"name,mass\n{KEY},4\n{PASSWORD},5\n{MAIL},6\n")
     leaky_playbook()
+    printing = io.StringIO()  # never closed: the durable engine keeps writing to the stderr it saw first
     with database_url("postgres", tmp_path) as plain:
         url = sa.make_url(plain).set(password=PASSWORD).render_as_string(hide_password=False)
         settings = Settings(home=tmp_path / "home", database_url=SecretStr(url))
         with control.open_home(settings) as home:
-            with control.recording(home, "run"):
+            with redirect_stderr(printing), control.recording(home, "run"):
                 question = f"What is the mean mass? My key is {KEY}, mail {MAIL}, cloud {CLOUD}, password {PASSWORD}"
                 mission_id = control.submit(home, question, folder, playbook="leaky")
                 row = control.run(home, mission_id)
@@ -86,7 +89,7 @@ def test_no_planted_secret_comes_out(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (True, "failed") == (row.ended, row.ds_star)
     assert "ServiceError" in letters
     assert all(len(text) > 1_000 for text in kept)
-    printed = capsys.readouterr().err
+    printed = printing.getvalue()
     assert "test.leaked" in printed
     places = dict(zip(("logs", "spans", "events"), kept, strict=True)) | {"stderr": printed, "dead letters": letters}
     for secret in PLANTED:

@@ -210,6 +210,8 @@ class Beside:
 
     def finding(self) -> Finding:
         """Return how the worker is doing, for health."""
+        if self._thread.ident is not None and not self._thread.is_alive() and not self.stop.is_set():
+            return "down", "the worker's thread ended by a fault that is in the log; start the process again"
         return self._note
 
     def _run(self) -> None:

@@ -15,7 +15,7 @@ from kimera.memory.contracts import Guard, GuardOptions, MemoryTuning, NextEvent
 from kimera.memory.follow import Behind, CacheCounts, Follower, Moment
 from kimera.memory.guard import guard
 from kimera.memory.index import Overlap, View
-from kimera.memory.meters import predicted
+from kimera.memory.meters import note_predictions
 from kimera.memory.next import next_events
 from kimera.memory.options import Options
 from kimera.memory.predict import predict
@@ -91,7 +91,7 @@ class Answers:
             return answer
 
         answer = _level(look)
-        predicted(answer.statistics.ensemble)
+        note_predictions(len(answer.predictions), answer.statistics.ensemble)
         return answer
 
     def predict_then(self, asked: Question, options: Options, moment: Moment) -> Predictions:

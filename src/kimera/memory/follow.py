@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 from kimera.errors import MemoryFault
@@ -21,6 +22,7 @@ from kimera.memory.episodes import DEFAULT_LABEL, Folded, Lesson, read_events
 from kimera.memory.exact import Exact, rounded, unpack
 from kimera.memory.index import Index, View
 from kimera.memory.log import head
+from kimera.memory.meters import note_patterns
 from kimera.memory.patterns import fold
 from kimera.memory.store import MemoryStore
 from kimera.storage import memory as sql
@@ -82,11 +84,6 @@ class Follower:
     def cached_bodies(self) -> int:
         """Return how many bodies are held."""
         return len(self._bodies)
-
-    @property
-    def patterns(self) -> int:
-        """Return how many patterns the index holds."""
-        return self._index.view().N
 
     @property
     def footprint(self) -> int:
@@ -199,6 +196,7 @@ class Follower:
         seq, changed, vectors = self._store.read(self._news)
         if seq <= self._seq:
             return
+        begun = perf_counter()
         changes = []
         for pattern, _, events, _, frequency, _, outcomes, utility, folded in changed:
             self._bodies.pop(pattern, None)
@@ -209,6 +207,7 @@ class Follower:
         self._index.apply(seq, changes)
         self._seq = seq
         self._store.known_seq = max(self._store.known_seq, seq)
+        note_patterns(self._index.view().N, len(changes), perf_counter() - begun)
 
     def _news(self, rows: Rows) -> tuple[int, list[tuple[Any, ...]], dict[str, tuple[float, ...]]]:
         memory = self._store.memory

@@ -97,11 +97,6 @@ class Memories:
             memory.reload_config()
         return memory
 
-    def opened(self) -> list[Memory]:
-        """Return the memories this process has open."""
-        with self._lock:
-            return list(self._open.values())
-
     def names(self, tenant: str = "local") -> list[str]:
         """Return the names of a tenant's memories, sorted by code point."""
         with store_errors():

@@ -105,11 +105,6 @@ class Memory:
         return self.store.known_seq
 
     @property
-    def indexed(self) -> tuple[int, int]:
-        """Return the log number up to which this process's index goes, and how many patterns it holds."""
-        return self._follower.seq, self._follower.patterns
-
-    @property
     def config(self) -> Mapping[str, Any]:
         """Return the options set for this memory."""
         return self._config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,11 @@ from kimera.errors import NotFoundError
 from kimera.memory.meters import spread
 from kimera.storage import memory as sql
 from kimera.storage.rows import Named, Statement
-from kimera.telemetry import Reading
 
 if TYPE_CHECKING:
     from kimera.memory.memories import Memories
 
-__all__ = ["connections", "plan", "readings", "statements"]
+__all__ = ["connections", "plan", "statements"]
 
 
 def statements(memories: Memories) -> dict[str, Any]:
@@ -44,14 +42,6 @@ def connections(memories: Memories) -> dict[str, Any]:
     """Return how many connections of the database rest and work, and where short-term memories are kept."""
     use = memories.database.stats()
     return {"database": use._asdict(), "stm": {"store": memories.stm_store.kind}}
-
-
-def readings(memories: Memories) -> Iterator[Reading]:
-    """Yield the gauges of the memories this process has open; asks no database."""
-    opened = memories.opened()
-    yield Reading("kimera_memory_patterns", float(sum(memory.indexed[1] for memory in opened)))
-    behind = sum(max(0, memory.known_seq - memory.indexed[0]) for memory in opened)
-    yield Reading("kimera_memory_index_lag_patterns", float(behind))
 
 
 @cache

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kimera.errors import ConflictError, NotFoundError, ValidationError
+from kimera.errors import ConflictError, NotFoundError
 from kimera.guardian import Label
 from kimera.memory.answers import Question
 from kimera.memory.batches import Batch, Ways
@@ -15,14 +15,15 @@ from kimera.memory.contracts import Guard, GuardOptions, Learned, NextEvents, Ob
 from kimera.memory.episodes import Lesson, clean_outcome
 from kimera.memory.follow import Moment
 from kimera.memory.index import Overlap
+from kimera.memory.meters import note_events
 from kimera.memory.observations import (
     Observation,
     SequenceObserved,
     Step,
     answer_of,
     clean_observation,
+    clean_sequence,
     learn_events,
-    observation_of,
     observe,
 )
 from kimera.memory.options import Options, clean_guard, clean_next, clean_options, explain, resolve
@@ -38,7 +39,6 @@ __all__ = ["Session", "SessionConfig"]
 
 T = TypeVar("T")
 TRIES = 100
-OBSERVATIONS = 10_000
 TOUCH = 0.05  # a read prolongs the session once this part of its time has passed
 
 SessionConfig = Mapping[str, Any]
@@ -129,21 +129,23 @@ class Session:
         The same ``unique_id`` again, while its event is in the short-term memory, applies nothing and gives the first
         answer. Raises `ValidationError`, `NotFoundError` (SESSION_EXPIRED), `MemoryFault`.
         """
-        seen = clean_observation(
-            strings,
-            vectors,
-            emotives,
-            metadata,
-            unique_id=unique_id,
-            source=source,
-            label=label,
-            predict=predict,
-            guard=guard,
-            sort=self.options.sort_symbols,
-        )
         with self._memory.timed("observe"), self._lock:
+            seen = clean_observation(
+                strings,
+                vectors,
+                emotives,
+                metadata,
+                unique_id=unique_id,
+                source=source,
+                label=label,
+                predict=predict,
+                guard=guard,
+                sort=self.options.sort_symbols,
+            )
             self._memory.store.check_vectors(seen.vectors)
-            return self._asked(self._observe(seen), seen)
+            observed = self._asked(self._observe(seen), seen)
+        note_events(1, observed.stm_length)
+        return observed
 
     def observe_sequence(
         self,
@@ -157,21 +159,13 @@ class Session:
 
         Learning here skips what is too short to be a pattern. At most 10,000 observations.
         """
-        if isinstance(observations, str | bytes | Mapping) or not isinstance(observations, Sequence):
-            raise ValidationError("observations takes a list.", "observations", error_code="BODY_INVALID")
-        if len(observations) > OBSERVATIONS:
-            raise ValidationError(
-                f"A sequence has at most {OBSERVATIONS} observations; send the rest in another call.",
-                "observations",
-                error_code="TOO_LARGE",
-                http_status=413,
-            )
-        sort = self.options.sort_symbols
-        clean = [observation_of(item, sort, number) for number, item in enumerate(observations)]
         ways = Ways(learn_after_each, learn_at_end, clear_stm_between)
         with self._memory.timed("observe_sequence"), self._lock:
+            clean = clean_sequence(observations, self.options.sort_symbols)
             self._memory.store.check_vectors({name: v for seen in clean for name, v in seen.vectors.items()})
-            return self._observe_all(clean, ways)
+            observed = self._observe_all(clean, ways)
+        note_events(observed.observations_processed, observed.final_stm_length)
+        return observed
 
     def learn(
         self,

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request, Response
 
-from kimera import telemetry
 from kimera.api.repeats import answer_once
 from kimera.errors import ValidationError
-from kimera.memory import Memories, Memory, Session, monitoring
+from kimera.memory import Memories, Memory, Session
 from kimera.memory.contracts import Record
 
 __all__ = [
@@ -51,9 +49,7 @@ def memories_of(request: Request) -> Memories:
         if state.memories is None:
             settings = state.gate.settings
             redis = settings.redis_url.get_secret_value() if settings.redis_url is not None else None
-            memories = Memories(state.home.database, stm=redis or "sql", clock=state.home.clock)
-            state.memories = memories
-            telemetry.register_collector(partial(monitoring.readings, memories))
+            state.memories = Memories(state.home.database, stm=redis or "sql", clock=state.home.clock)
         found: Memories = state.memories
     return found
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kimera.memory.contracts import Events, MemoryTuning, PatternChange
-from kimera.memory.index.columns import Column
+from kimera.memory.index.columns import Column, Tally
 from kimera.memory.index.near import NearSymbols
 from kimera.memory.index.postings import Segment, build_segment
 from kimera.memory.index.tables import EventTable, FutureTable, SymbolTable
@@ -67,7 +67,7 @@ class Index:
         self._lengths = Column(np.int32)
         self._frequency, self._outcomes, self._utility = Column(np.int64), Column(np.int64), Column(np.float64)
         self._holders, self._occurrences = Column(np.int64), Column(np.int64)
-        self._event_frequency = Column(np.int64)
+        self._event_frequency = Tally()
         self._segments: tuple[Segment, ...] = ()
         self._alive = self._total = 0
 
@@ -112,7 +112,7 @@ class Index:
     @property
     def footprint(self) -> int:
         """Return an estimate, in bytes, of the memory taken by arrays, names and dictionaries."""
-        columns = [c for c in vars(self).values() if isinstance(c, Column)]
+        columns = [c for c in vars(self).values() if isinstance(c, Column | Tally)]
         tables = [self._events.starts, self._events.tokens, self._futures.event, self._futures.rest]
         arrays = sum(c.footprint for c in columns + tables) + sum(s.footprint for s in self._segments)
         objects = 210 * len(self._ids) + 170 * len(self._symbols.texts) + 200 * len(self._events)
@@ -187,15 +187,15 @@ class Index:
         before = self._frequency.values[rows]
         difference, presence = after - before, (after > 0).astype(np.int64) - (before > 0)
         if difference.any():
-            self._frequency.writable()[rows] = after
+            self._frequency.writable(int(rows.min()))[rows] = after
             self._count(rows, difference, presence)
             self._alive += int(presence.sum())
             self._total += int(difference.sum())
         outcomes = np.array([c.outcomes if c.frequency else 0 for c in changed], dtype=np.int64)
         utility = np.array([c.utility if c.frequency else 0.0 for c in changed], dtype=np.float64)
         if (outcomes != self._outcomes.values[rows]).any() or (utility != self._utility.values[rows]).any():
-            self._outcomes.writable()[rows] = outcomes
-            self._utility.writable()[rows] = utility
+            self._outcomes.writable(int(rows.min()))[rows] = outcomes
+            self._utility.writable(int(rows.min()))[rows] = utility
 
     def _count(self, rows: NDArray[np.int64], difference: Any, presence: Any) -> None:
         at, owner = _spread(self._token_starts.values, rows)
@@ -205,7 +205,7 @@ class Index:
             pairs = np.unique(owner * self._holders.size + tokens)
             np.add.at(self._holders.writable(), pairs % self._holders.size, presence[pairs // self._holders.size])
         at, owner = _spread(self._event_starts.values, rows)
-        np.add.at(self._event_frequency.writable(), self._row_events.values[at], difference[owner])
+        self._event_frequency.add(self._row_events.values[at], difference[owner])
 
     def _freeze(self) -> None:
         """Index the tail when it has grown, joined with the segments that are not much larger (log-structured)."""
@@ -246,7 +246,8 @@ class Index:
             utility=self._utility.publish(),
             holders=holders,
             occurrences=self._occurrences.publish(),
-            event_frequency=self._event_frequency.publish(),
+            event_counts=self._event_frequency.publish(),
+            kinds=self._event_frequency.size,
             segments=self._segments,
             symbol_table=self._symbols,
             event_table=self._events,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -53,7 +53,8 @@ class View:
     utility: Array
     holders: Array
     occurrences: Array
-    event_frequency: Array
+    event_counts: Callable[[], Array]
+    kinds: int
     segments: tuple[Segment, ...]
     symbol_table: SymbolTable
     event_table: EventTable
@@ -90,7 +91,7 @@ class View:
     def event(self, event: Sequence[str]) -> int | None:
         """Return the number of an event, None where it was never learned up to this view."""
         number = self.event_table.find(event)
-        return number if number is not None and number < len(self.event_frequency) else None
+        return number if number is not None and number < self.kinds else None
 
     def row_tokens(self, row: int) -> list[int]:
         """Return the symbol numbers of a pattern."""
@@ -112,6 +113,11 @@ class View:
     def event_text(self, number: int) -> Event:
         """Return the symbols of an event."""
         return self.event_table.text(number)
+
+    @cached_property
+    def event_frequency(self) -> Array:
+        """Return by event how often it occurs, each pattern counted by its frequency."""
+        return self.event_counts()
 
     @cached_property
     def mean_utility(self) -> float:
@@ -143,7 +149,7 @@ class View:
     @cached_property
     def event_symbols(self) -> tuple[Array, Array]:
         """Return pairs (event, symbol), each once: which symbols an event holds."""
-        starts = self.event_table.starts.values[: len(self.event_frequency) + 1]
+        starts = self.event_table.starts.values[: self.kinds + 1]
         owner = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         fresh = self.event_table.fresh.values[: len(owner)]
         return owner[fresh], self.event_table.tokens.values[: len(owner)][fresh]

@@ -117,7 +117,7 @@ async def test_a_memory_moves_by_export_and_import(client: httpx.AsyncClient) ->
 async def test_a_tenant_sees_nothing_of_another(home: control.Home, keys: Keys, caller: Caller) -> None:
     """Promise: memories, sessions and patterns of one tenant do not exist for another."""
     app = create_app(home, home.settings.model_copy(update={"keys": "required"}))
-    one, two = (caller(app, keys.create(name, name, "admin").key) for name in ("one", "two"))
+    one, two = (caller(app, keys.create(name, name, "admin").secret) for name in ("one", "two"))
     learned = await teach(one, ["a"], ["b"], memory="x")
     for path in (f"/patterns/{learned['id']}", "/patterns", "/log", "/state-hash", "/export", "/symbols", "/affinity"):
         answer = await two.get(M + path, params={"memory": "x"})
