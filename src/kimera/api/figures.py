@@ -178,7 +178,12 @@ def figures_of(request: Request) -> Figures:
 def router() -> APIRouter:
     """Return the routes under /api/telemetry."""
     routes = APIRouter(prefix="/api/telemetry", tags=["telemetry"])
+    _add_figures(routes)
+    _add_alerts(routes)
+    return routes
 
+
+def _add_figures(routes: APIRouter) -> None:
     @routes.get("/slo", operation_id="get_slo", summary="Service levels", dependencies=[requires("read")])
     def get_slo(request: Request, window: Window = "30d") -> LevelsView:
         """Show each service level over a window: value, what counted, interval, target, error budget and burn."""
@@ -217,6 +222,8 @@ def router() -> APIRouter:
         trend = figures_of(request).series(metric, labels, seconds_of(window), step)
         return TrendView.model_validate(trend)
 
+
+def _add_alerts(routes: APIRouter) -> None:
     @routes.get("/alerts", operation_id="list_alerts", summary="Alerts received", dependencies=[requires("read")])
     def list_alerts(
         request: Request,
@@ -242,8 +249,6 @@ def router() -> APIRouter:
         if new:
             reader.news.clear()  # type: ignore[attr-defined]
         return ToldView(received=len(told), new=new)
-
-    return routes
 
 
 TEXTS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}

@@ -18,10 +18,10 @@ from kimera.memory.traces import Ingested
 __all__ = ["router"]
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Response])
-Source = Annotated[str | None, Query(max_length=4_096, description="Only patterns with an episode from there.")]
-Contains = Annotated[str | None, Query(max_length=4_096, description="Only patterns that hold this symbol.")]
-After = Annotated[str | None, Query(max_length=128, description="Go on after this id: the `after` of the last page.")]
-Prefix = Annotated[str, Query(max_length=4_096, description="How the symbols begin.")]
+Source = Annotated[str | None, Query(max_length=4_096, description="Only what this source taught.")]
+Holding = Annotated[str | None, Query(max_length=4_096, description="Only patterns that hold this symbol.")]
+Last = Annotated[str | None, Query(max_length=4_096, description="Id of the last pattern of the page before.")]
+Beginning = Annotated[str, Query(max_length=4_096, description="Only symbols that begin with this.")]
 Limit = Annotated[int, Query(ge=1, le=1_000, description="Patterns per page.")]
 
 
@@ -44,7 +44,7 @@ def _add_patterns(routes: APIRouter, kind: str) -> None:
         dependencies=[requires("read")],
     )
     def list_patterns(
-        memory: Chosen, source: Source = None, contains: Contains = None, after: After = None, limit: Limit = 100
+        memory: Chosen, source: Source = None, contains: Holding = None, after: Last = None, limit: Limit = 100
     ) -> Response:
         """Show patterns by id: those from a source, those that hold a symbol. `after` takes the last page's."""
         return answer(memory.patterns(source, contains, after, limit))
@@ -146,9 +146,7 @@ def _add_symbols(routes: APIRouter, kind: str) -> None:
         response_model=SymbolPage,
         dependencies=[requires("read")],
     )
-    def list_symbols(
-        memory: Chosen, prefix: Annotated[str, Query(max_length=4_096, description="How they begin.")] = ""
-    ) -> Response:
+    def list_symbols(memory: Chosen, prefix: Beginning = "") -> Response:
         """Show symbols with how many patterns hold each and how often it was learned."""
         return answer({"symbols": [symbol.to_dict() for symbol in memory.symbols(prefix)]})
 
@@ -165,6 +163,8 @@ def _add_symbols(routes: APIRouter, kind: str) -> None:
         summary="See a symbol's affinity",
         dependencies=[requires("read")],
     )
-    def get_affinity(memory: Chosen, symbol: Annotated[str, Path(description="The symbol.")]) -> Affinities:
+    def get_affinity(
+        memory: Chosen, symbol: Annotated[str, Path(description="The symbol; slashes stay as they are.")]
+    ) -> Affinities:
         """Show a symbol's affinity per emotive."""
         return Affinities(affinity=memory.affinity(symbol))

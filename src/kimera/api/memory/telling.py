@@ -31,7 +31,7 @@ BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "b
 
 After = Annotated[int, Query(ge=0, le=LAST, description="Number of the last record you have; 0: from the beginning.")]
 
-Limit = Annotated[int, Query(ge=1, le=1_000, description="Records per page.")]
+Records = Annotated[int, Query(ge=1, le=1_000, description="Records per page.")]
 
 
 def router(prefix: str) -> APIRouter:
@@ -60,7 +60,7 @@ def _add_reading(routes: APIRouter, kind: str) -> None:
         response_model=LogPage,
         dependencies=[requires("read")],
     )
-    def get_log(memory: Chosen, after: After = 0, limit: Limit = 100) -> Response:
+    def get_log(memory: Chosen, after: After = 0, limit: Records = 100) -> Response:
         """Show the records above `after` in order."""
         records = memory.log(after, limit)
         last = records[-1].seq if len(records) == limit else None

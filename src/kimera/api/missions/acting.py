@@ -30,6 +30,12 @@ WAITING = 8
 def router() -> APIRouter:
     """Return the routes of one mission."""
     routes = APIRouter(prefix="/api/missions/{mission_id:mission}", tags=["missions"])
+    _add_seeing(routes)
+    _add_changes(routes)
+    return routes
+
+
+def _add_seeing(routes: APIRouter) -> None:
     desk = Bulkhead(VERIFYING, queue=WAITING, max_wait=30.0, name="verify")
     threads = anyio.CapacityLimiter(VERIFYING)
 
@@ -53,7 +59,24 @@ def router() -> APIRouter:
         response.headers["cache-control"] = "private, no-cache"
         return _view(request, mission)
 
-    @routes.post("/cancel", operation_id="cancel_mission", summary="Cancel a mission", dependencies=[requires("write")])
+    @routes.post(
+        "/verify", operation_id="verify_mission", summary="Check a report again", dependencies=[requires("write")]
+    )
+    async def verify_mission(request: Request, mission_id: MissionId, version: Number = None) -> VerificationView:
+        """Compute every number and read every quotation again, on the files as they are now. Two run at once."""
+        home, tenant = home_of(request), tenant_of(request)
+        work = partial(_verify, home, mission_id, version, tenant)
+        return _verified(await desk.call(anyio.to_thread.run_sync, work, limiter=threads))
+
+
+def _add_changes(routes: APIRouter) -> None:
+    @routes.post(
+        "/cancel",
+        response_model=MissionView,
+        operation_id="cancel_mission",
+        summary="Cancel a mission",
+        dependencies=[requires("write")],
+    )
     def cancel_mission(request: Request, mission_id: MissionId, idempotency_key: IdempotencyKey = None) -> Response:
         """Stop a mission at its next step, at once when nobody works on it. What was reported stays readable."""
         return _acted(request, lambda home, tenant: control.cancel(home, mission_id, tenant))
@@ -69,7 +92,13 @@ def router() -> APIRouter:
         """Note that an unfinished mission is wanted; a worker continues it from its last recorded step."""
         return _acted(request, lambda home, tenant: control.resume(home, mission_id, tenant))
 
-    @routes.post("/retry", operation_id="retry_mission", summary="Run tracks again", dependencies=[requires("write")])
+    @routes.post(
+        "/retry",
+        response_model=MissionView,
+        operation_id="retry_mission",
+        summary="Run tracks again",
+        dependencies=[requires("write")],
+    )
     def retry_mission(
         request: Request,
         mission_id: MissionId,
@@ -78,17 +107,6 @@ def router() -> APIRouter:
     ) -> Response:
         """Run a track of a finished mission again, every failed one when none is named; the report gets a version."""
         return _acted(request, lambda home, tenant: control.retry(home, mission_id, asked.track, tenant))
-
-    @routes.post(
-        "/verify", operation_id="verify_mission", summary="Check a report again", dependencies=[requires("write")]
-    )
-    async def verify_mission(request: Request, mission_id: MissionId, version: Number = None) -> VerificationView:
-        """Compute every number and read every quotation again, on the files as they are now. Two run at once."""
-        home, tenant = home_of(request), tenant_of(request)
-        work = partial(_verify, home, mission_id, version, tenant)
-        return _verified(await desk.call(anyio.to_thread.run_sync, work, limiter=threads))
-
-    return routes
 
 
 def matches(if_none_match: str | None, tag: str) -> bool:

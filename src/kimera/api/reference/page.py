@@ -19,11 +19,19 @@ DEPTH = 3
 def render_page(document: Document) -> str:
     """Return the whole page; every text of the document is escaped by the template engine."""
     schemas = document.get("components", {}).get("schemas", {})
-    groups = []
-    for tag in document["tags"]:
-        operations = [one for one in _operations(document) if tag["name"] in one["tags"]]
-        if operations:
-            groups.append({"name": tag["name"], "words": tag["description"], "operations": operations})
+    operations = _operations(document)
+    words = {tag["name"]: tag["description"] for tag in document["tags"]}
+    found = [name for one in operations for name in one["tags"]]
+    groups = [
+        {
+            "name": name,
+            "id": name.replace(" ", "-"),
+            "words": words.get(name, ""),
+            "operations": [one for one in operations if name in one["tags"]],
+        }
+        for name in dict.fromkeys([*words, *found])  # those that the document describes first, in its order
+        if name in found
+    ]
     answers = document["components"]["responses"]
     page = _environment().get_template("page.html.j2")
     return page.render(
