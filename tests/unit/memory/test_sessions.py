@@ -200,10 +200,9 @@ def test_options_of_a_session_are_its_own(memory: Memory) -> None:
     ] + [(memory.session("t").config["persistence"]["value"], "default")]
 
 
-def test_two_processes_on_one_session_lose_nothing(memory: Memory, place: str) -> None:
+@pytest.mark.parametrize("place", SHORT_TERM[1:], indirect=True)
+def test_two_processes_on_one_session_lose_nothing(memory: Memory) -> None:
     """Promise: a step from an old view is planned again on the new one, so both processes' events are there."""
-    if place == "process":
-        pytest.skip("a session in this process has no second process")
     one, two = memory.session("s"), twin(memory, "s")
     two.observe(["a"])
     for number in range(5):
