@@ -36,8 +36,11 @@ def shift_segment(
         symbol, low, high = symbols[i], before[i], after[i]
         if symbol + 1 >= len(starts):
             continue
+        least = min(low, high)
         for t in range(starts[symbol], starts[symbol + 1]):
             held = np.int64(counts[t])
+            if held <= least:
+                break  # the counts of a symbol fall: whoever comes next holds no more than both
             sums[rows[t]] += min(held, high) - min(held, low)
 
 
@@ -67,12 +70,11 @@ def scan_rows(
 @_compile
 def reaching_rows(sums: Any, needed: Any, lengths: Any, frequency: Any) -> Any:  # pragma: no cover - compiled
     """Return the rows whose overlap reaches what their length needs, gone ones left out."""
-    found = np.empty(len(sums), dtype=np.int64)
+    found = np.empty(len(sums) + 1, dtype=np.int64)
     count = 0
-    for row in range(len(sums)):
-        if sums[row] >= needed[lengths[row]] and frequency[row] > 0:
-            found[count] = row
-            count += 1
+    for row in range(len(sums)):  # without a branch, which would be guessed wrong every third time
+        found[count] = row
+        count += (sums[row] >= needed[lengths[row]]) & (frequency[row] > 0)
     return found[:count].copy()
 
 
@@ -313,6 +315,26 @@ def blocks_of_many(
 
 
 @_compile
+def _most_first(rows: Any, counts: Any) -> None:  # pragma: no cover - compiled
+    """Sort the postings of one symbol by falling count, rows ascending among equals."""
+    most = 0
+    for count in counts:
+        most = max(most, count)
+    if most < 2 or len(rows) < 2:
+        return
+    begins = np.zeros(most + 2, dtype=np.int64)
+    for count in counts:
+        begins[most - count + 1] += 1
+    for k in range(most + 1):
+        begins[k + 1] += begins[k]
+    old_rows, old_counts = rows.copy(), counts.copy()
+    for t in range(len(old_rows)):
+        k = most - old_counts[t]
+        rows[begins[k]], counts[begins[k]] = old_rows[t], old_counts[t]
+        begins[k] += 1
+
+
+@_compile
 def index_symbols(
     low: int, high: int, token_starts: Any, tokens: Any, symbols: int
 ) -> tuple[Any, Any, Any]:  # pragma: no cover - compiled
@@ -338,6 +360,8 @@ def index_symbols(
                 counts[filled[symbol]] = 0
                 filled[symbol] += 1
             counts[filled[symbol] - 1] += 1
+    for symbol in range(symbols):
+        _most_first(rows[starts[symbol] : starts[symbol + 1]], counts[starts[symbol] : starts[symbol + 1]])
     return starts, rows, counts
 
 
