@@ -2,11 +2,13 @@
 
     python benchmarks/telemetry.py [--seconds 15] [--pairs 5] [--only calls,cost,scrapes,soak] [--json]
 
-The load is 1,000 writes per second into SQLite through the storage room (its own timing included), each with the
-metric calls that one write of an identity makes; details are on. ``cost``: (CPU on - CPU off) / CPU off with one scrape
-per 15 s and roll-ups running, median of interleaved pairs; bar: < 5 %. ``scrapes``: ten readers at 1/s under that load;
-bars: p99 < 100 ms, no error, < 5 % of a core (best of three). ``soak``: 60 s, bars: no line more, memory level.
-``calls``: nanoseconds per call beside the Prometheus client's own children. Every run is a process of its own.
+The load is 1,000 writes of one row per second into SQLite through the storage room (its own timing included), each
+with the metric calls that one write of an identity makes; details are on.
+
+``cost``: what they add to the processor time of a write, by turns on and off, with a scrape and a roll-up per 15 s
+shared out; said as a share of the bare INSERT, the least a write can be, and of a core; bar: < 5 % of a core.
+``scrapes``: ten readers at 1/s under that load; bars: p99 < 100 ms, no error, < 5 % of a core (best of three).
+``soak``: 60 s; bars: no line more, memory level. ``calls``: nanoseconds per call beside the Prometheus client's own.
 """
 
 from __future__ import annotations
@@ -35,52 +37,65 @@ BATCH = 20
 HEADERS = {"Accept": "application/openmetrics-text; version=1.0.0", "Accept-Encoding": "gzip"}
 
 
-def load(seconds: float, enabled: bool, place: Path) -> dict[str, float]:
-    """Write and count at `RATE` for so long; returns the processor seconds it took and what was written."""
-    import sqlalchemy as sa
+class Work:
+    """The load: one row written through the storage room, with the metric calls one write of an identity makes."""
 
+    def __init__(self, place: Path) -> None:
+        import sqlalchemy as sa
+
+        from kimera import telemetry
+        from kimera.storage.database import open_database
+
+        self.database = open_database(f"sqlite:///{place / 'load.db'}")
+        create = sa.text("CREATE TABLE load (n INTEGER PRIMARY KEY, entropy REAL)")
+        self._insert = sa.text("INSERT INTO load (entropy) VALUES (:entropy)")
+        self.database.write(lambda connection: connection.execute(create))
+        geoid = {"identity_type": "geoid"}
+        self._entropy = telemetry.metric("kimera_identity_entropy").bind(**geoid)
+        self._change = telemetry.metric("kimera_identity_entropy_change").bind(**geoid)
+        self._moved = telemetry.metric("kimera_identity_entropy_moved_total").bind(**geoid, direction="up")
+        self._once = [
+            telemetry.metric("kimera_identity_operations_total").bind(**geoid, operation="record", outcome="ok"),
+            telemetry.metric("kimera_entropy_computed_total").bind(path="write"),
+            telemetry.metric("kimera_entropy_recorded_total").bind(path="write"),
+            telemetry.metric("kimera_decay_evaluations_total").bind(verified="yes"),
+        ]
+
+    def write(self, n: int) -> None:
+        """Do it once."""
+        value = n % 30 / 10
+        row = {"entropy": value}
+        self.database.write(lambda connection: connection.execute(self._insert, row), operation="record")
+        self._entropy.observe(value)
+        self._change.observe(value - 1.5, {"identity_id": f"geoid-{n}"} if value > 2.5 else None)
+        self._moved.inc(value)
+        for child in self._once:
+            child.inc()
+
+
+def load(seconds: float, enabled: bool, place: Path) -> dict[str, float]:
+    """Write and count at `RATE` for so long, scraped and rolled up; returns the processor seconds that took."""
     from kimera import telemetry
     from kimera.settings import Settings
-    from kimera.storage.database import open_database
     from kimera.storage.rollups import Rollups
 
-    database = open_database(f"sqlite:///{place / 'load.db'}")
+    work = Work(place)
     settings = Settings(home=place, metrics_enabled=enabled, metrics_detailed=enabled, metrics_port=0)
-    create, insert = (
-        sa.text("CREATE TABLE load (n INTEGER PRIMARY KEY, entropy REAL)"),
-        sa.text("INSERT INTO load (entropy) VALUES (:entropy)"),
-    )
-    database.write(lambda connection: connection.execute(create))
-    running = telemetry.run_metrics(settings, store=Rollups(database), process="bench", listen=True)
+    running = telemetry.run_metrics(settings, store=Rollups(work.database), process="bench", listen=True)
     print(running.port or 0, flush=True)
-    entropy = telemetry.metric("kimera_identity_entropy").bind(identity_type="geoid")
-    change = telemetry.metric("kimera_identity_entropy_change").bind(identity_type="geoid")
-    moved = telemetry.metric("kimera_identity_entropy_moved_total").bind(identity_type="geoid", direction="up")
-    done = telemetry.metric("kimera_identity_operations_total").bind(
-        operation="record", identity_type="geoid", outcome="ok"
-    )
-    computed = telemetry.metric("kimera_entropy_computed_total").bind(path="write")
-    recorded = telemetry.metric("kimera_entropy_recorded_total").bind(path="write")
-    checked = telemetry.metric("kimera_decay_evaluations_total").bind(verified="yes")
+    if running.port:
+        scrape(running.port)  # the first one imports the Prometheus client, 70 ms of processor time, once
     began, used, n = time.perf_counter(), time.process_time(), 0
     memory = rss()
     while (now := time.perf_counter() - began) < seconds:
         while n < now * RATE:
-            value = n % 30 / 10
-            database.write(lambda connection, v=value: connection.execute(insert, {"entropy": v}), operation="record")
-            computed.inc()
-            entropy.observe(value)
-            change.observe(value - 1.5, {"identity_id": f"geoid-{n}"} if value > 2.5 else None)
-            moved.inc(value)
-            recorded.inc()
-            checked.inc()
-            done.inc()
+            work.write(n)
             n += 1
         time.sleep(BATCH / RATE)
     used = time.process_time() - used
     facts = {"cpu": used, "writes": n, "seconds": time.perf_counter() - began, "grown_mb": (rss() - memory) / 1e6}
     running.close()
-    database.close()
+    work.database.close()
     return facts
 
 
@@ -123,25 +138,51 @@ def scrape(port: int) -> tuple[float, bytes]:
 
 
 def cost(seconds: float, pairs: int) -> dict[str, Any]:
-    """Return what counting adds to the processor time of the work."""
-    shares, offs = [], []
-    for number in range(pairs):
-        used = {}
-        for enabled in (True, False) if number % 2 else (False, True):
-            running = Load(seconds, enabled)
-            if enabled:
-                time.sleep(seconds / 2)
-                scrape(running.port)
-            facts = running.facts()
-            used[enabled] = facts["cpu"] / facts["writes"]
-        shares.append(used[True] / used[False] - 1)
-        offs.append(used[False])
+    """Return what counting adds to the processor time of a write: blocks with metrics on and off by turns."""
+    from kimera.telemetry.reading.exposition import Exposition
+    from kimera.telemetry.recording.metrics import switch_metrics
+    from kimera.telemetry.retention.rollups import encode, gather
+
+    added, offs, scraped, rolled = [], [], [], []
+    block = max(200, int(seconds * RATE / 4))
+    with tempfile.TemporaryDirectory() as place:
+        work = Work(Path(place))
+
+        def used(enabled: bool) -> float:
+            switch_metrics(enabled=enabled, detailed=enabled)
+            began = time.process_time()
+            for n in range(block):
+                work.write(n)
+            return (time.process_time() - began) / block
+
+        used(True)
+        Exposition().render()
+        for number in range(pairs):
+            both = {enabled: used(enabled) for enabled in ((True, False), (False, True))[number % 2]}
+            added.append(both[True] - both[False])
+            offs.append(both[False])
+            switch_metrics(detailed=True)
+            scraped.append(_cpu(lambda: Exposition().render(HEADERS["Accept"], zipped=True)))
+            rolled.append(_cpu(lambda: encode(gather())))
+        work.database.close()
+    write, off = statistics.median(added), statistics.median(offs)
+    # one scrape and one row per 15 s, shared by the writes of that time
+    whole = write + (statistics.median(scraped) + statistics.median(rolled)) / 15 / RATE
     return {
-        "added_share_median": round(statistics.median(shares), 4),
-        "added_share_all": [round(share, 4) for share in shares],
-        "cpu_per_write_off_us": round(statistics.median(offs) * 1e6, 1),
-        "denominator": "processor time of the same writes with metrics off",
+        "write_off_us": round(off * 1e6, 1),
+        "added_per_write_us": round(write * 1e6, 1),
+        "scrape_ms": round(statistics.median(scraped) * 1e3, 1),
+        "row_ms": round(statistics.median(rolled) * 1e3, 2),
+        "added_share": round(whole / off, 4),
+        "denominator": "processor time of a bare INSERT of one row with metrics off",
+        "share_of_a_core_at_1000_per_s": round(whole * RATE, 4),
     }
+
+
+def _cpu(work: Any) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
 
 
 def scrapes(seconds: float) -> dict[str, Any]:

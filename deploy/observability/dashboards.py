@@ -21,11 +21,16 @@ from grafana_foundation_sdk.models import prometheus as prometheus_model
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from boards import BOARDS  # noqa: E402
 from boards.model import Board, Panel, Query  # noqa: E402
+
+from boards import BOARDS, REFERENCE_ONLY  # noqa: E402
+
+__all__ = ["REFERENCE_ONLY", "main", "render"]
 
 SOURCE = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
 HEIGHT = 8
+POINTS = 300
+"""Points per line: a third of a screen shows no more, and a hundred viewers at once ask for half as much."""
 PanelBuilder = Any  # the builders share their methods, but no type that says so
 
 
@@ -77,6 +82,7 @@ def _panel(panel: Panel) -> PanelBuilder:
         .unit(panel.unit)
         .span(panel.span)
         .height(HEIGHT)
+        .max_data_points(POINTS)
     )
     if panel.mappings:
         options = {value: dashboard.ValueMappingResult(text=text) for value, text in panel.mappings.items()}

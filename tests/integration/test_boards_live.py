@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.prometheus import PLACE, profile, prometheus, query, wait_for
+from tests.prometheus import PLACE, fetch, profile, prometheus, query, wait_for
 from tests.traffic import exporter
 
 from kimera.telemetry import dashboards
@@ -66,3 +66,16 @@ def test_what_is_scraped_is_what_was_counted(server: str) -> None:
     """Promise: the target is up, and populations arrive as buckets that need no rate."""
     assert [1.0] == [float(one["value"][1]) for one in query(server, 'up{job="kimera"}')]
     assert has_values(query(server, "kimera_population_entropy_bucket"))
+
+
+def test_what_an_alert_says_is_whole(server: str) -> None:
+    """Promise: the texts of alerts that this traffic raises have all their values filled in."""
+
+    def raised() -> list[dict[str, Any]]:
+        return (fetch(f"{server}/api/v1/alerts") or {"data": {"alerts": []}})["data"]["alerts"]
+
+    alerts = wait_for(lambda: found if len(found := raised()) > 3 else None, "alerts", seconds=45, every=1.0)
+    for alert in alerts:
+        for text in alert["annotations"].values():
+            assert "<" not in text, alert
+            assert "  " not in text, alert

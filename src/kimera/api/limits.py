@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+from kimera import telemetry
 from kimera.clock import Clock
 from kimera.errors import RateLimited, ValidationError
 from kimera.resilience import RateLimit
@@ -95,16 +96,17 @@ class Rates:
 
     def address(self, client: tuple[str, int] | None) -> None:
         """Count a request of an address; raises `RateLimited` with the seconds to wait."""
-        self._take(self._addresses, _network(client[0]) if client else "local", "this address")
+        self._take(self._addresses, _network(client[0]) if client else "local", "address")
 
     def key(self, key_id: str) -> None:
         """Count a request of a key; raises `RateLimited` with the seconds to wait."""
-        self._take(self._keys, key_id, "this key")
+        self._take(self._keys, key_id, "key")
 
-    def _take(self, buckets: Any, key: str, whose: str) -> None:
+    def _take(self, buckets: Any, key: str, limit: str) -> None:
         wait = buckets.try_acquire(key)
         if wait:
-            raise RateLimited(f"Too many requests of {whose}; wait {wait:.2g} s.", retry_after=wait)
+            telemetry.metric("kimera_rate_limited_total").bind(limit=limit).inc()
+            raise RateLimited(f"Too many requests of this {limit}; wait {wait:.2g} s.", retry_after=wait)
 
 
 def _buckets(rate: float, clock: Clock) -> Any:

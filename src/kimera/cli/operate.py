@@ -99,9 +99,24 @@ def _home(settings: Settings) -> list[Finding]:
         ("home", "ok", f"{settings.home_path} ({place}, {len(rows)} missions, {open_missions} unfinished)"),
         ("disk", "ok" if free > 1 << 30 else "note", f"{free / (1 << 30):.1f} GiB free"),
     ]
+    findings += _trail(settings)
     if holder is not None:
         findings.append(("worker", "note", f"process {holder} works in this home now"))
     return findings
+
+
+def _trail(settings: Settings) -> list[Finding]:
+    """Return whether logs and spans can be written now, and what was lost lately."""
+    from kimera.missions import control
+
+    with control.open_home(settings) as home:
+        trail = control.check_trail(home)
+    if trail.error is not None:
+        return [("telemetry", "bad", f"logs and spans are not kept ({trail.error.code}): {trail.error.message}")]
+    if trail.lost:
+        words = f"{trail.lost} records were lost up to {trail.lost_at} ({trail.cause}); work itself is not affected"
+        return [("telemetry", "note", words)]
+    return [("telemetry", "ok", "logs and spans are kept for 15 days (kimera trace)")]
 
 
 def _engines() -> list[Finding]:

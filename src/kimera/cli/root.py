@@ -25,6 +25,7 @@ COMMANDS = {
     "retry": "kimera.cli.missions:retry_command",
     "verify": "kimera.cli.reports:verify_command",
     "export": "kimera.cli.reports:export_command",
+    "trace": "kimera.cli.trace:trace_command",
     "worker": "kimera.cli.operate:worker_command",
     "serve": "kimera.cli.serve:serve_command",
     "keys": "kimera.cli.keys:keys_command",

@@ -31,6 +31,11 @@ THIS = (
 )
 INSERT_ATTEMPT = attempts.insert()
 SELECT_ATTEMPT = sa.select(attempts).where(*THIS)
+SELECT_EVERY_ATTEMPT = (
+    sa.select(attempts)
+    .where(attempts.c.mission_id == sa.bindparam("id"))
+    .order_by(attempts.c.track, attempts.c.attempt)
+)
 SELECT_ATTEMPTS = (
     sa.select(attempts)
     .where(attempts.c.mission_id == sa.bindparam("id"), attempts.c.superseded.is_(False))
@@ -61,6 +66,12 @@ SELECT_HANDED = sa.select(handoffs.c.number).where(
 INSERT_HANDOFF = handoffs.insert()
 INSERT_VERSION = versions.insert()
 SELECT_VERSIONS = sa.select(versions).where(versions.c.mission_id == sa.bindparam("id")).order_by(versions.c.version)
+COUNT_OPEN = (
+    sa.select(attempts.c.status, sa.func.count().label("n"))
+    .where(attempts.c.status.in_(OPEN))
+    .group_by(attempts.c.status)
+)
+COUNT_DEAD = sa.select(sa.func.count()).where(dead_letters.c.resolved.is_(False))
 INSERT_DEAD = dead_letters.insert()
 SELECT_DEAD = sa.select(dead_letters).where(dead_letters.c.resolved.is_(False)).order_by(dead_letters.c.at)
 RESOLVE_DEAD = (
@@ -204,6 +215,13 @@ class Attempts:
         found = self.database.read(lambda connection: connection.execute(SELECT_ATTEMPTS, {"id": mission_id}).all())
         return {row.track: Attempt(**row._asdict()) for row in found}
 
+    def every(self, mission_id: str) -> list[Attempt]:
+        """Return all attempts of a mission, superseded ones too."""
+        found = self.database.read(
+            lambda connection: connection.execute(SELECT_EVERY_ATTEMPT, {"id": mission_id}).all()
+        )
+        return [Attempt(**row._asdict()) for row in found]
+
     def start(self, mission_id: str, track: str, attempt: int, phases: Sequence[str]) -> str:
         """Mark the attempt running and return its recorded start; the first call decides."""
         at = self._now()
@@ -317,6 +335,15 @@ class Attempts:
         """Return every version, oldest first."""
         found = self.database.read(lambda connection: connection.execute(SELECT_VERSIONS, {"id": mission_id}).all())
         return [Version(**row._asdict()) for row in found]
+
+    def census(self) -> dict[str, int]:
+        """Return how many attempts are pending and running, and under ``dead`` how many dead letters are open."""
+
+        def work(connection: sa.Connection) -> dict[str, int]:
+            found = {row.status: row.n for row in connection.execute(COUNT_OPEN)}
+            return found | {"dead": connection.execute(COUNT_DEAD).scalar_one()}
+
+        return self.database.read(work)
 
     def dead_letters(self) -> list[DeadLetter]:
         """Return what failed for good and was not retried since, oldest first."""

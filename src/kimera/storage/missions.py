@@ -58,6 +58,12 @@ SELECT_HEADS = sa.select(missions.c.mission_id, missions.c.seq, missions.c.state
 )
 SELECT_OPEN = sa.select(missions).where(missions.c.state.not_in(sorted(TERMINAL))).order_by(missions.c.mission_id)
 SELECT_PENDING = sa.select(missions).where(missions.c.state == "PENDING").order_by(missions.c.mission_id)
+COUNT_OPEN = (
+    sa.select(missions.c.state, sa.func.count().label("n"))
+    .where(missions.c.state.not_in(sorted(TERMINAL)))
+    .group_by(missions.c.state)
+)
+SELECT_AT = sa.select(events.c.at).where(events.c.mission_id == sa.bindparam("id"), events.c.key == sa.bindparam("key"))
 SELECT_SEEN = sa.select(events.c.key).where(
     events.c.mission_id == sa.bindparam("id"), events.c.key.in_(sa.bindparam("keys", expanding=True))
 )
@@ -129,6 +135,8 @@ class Missions:
     def __init__(self, database: Database, on_append: Callable[[str], None] | None = None) -> None:
         self.database = database
         self.on_append = on_append or (lambda mission_id: None)
+        self.on_record: Callable[[str, Sequence[Entry]], None] = lambda mission_id, entries: None
+        """Called with what was recorded for the first time, each entry once over all processes."""
 
     def create(self, brief: Brief, created: Entry, then: Sequence[Entry] = (), also: Also | None = None) -> str:
         """Store a new mission and return its id, or the id of the mission already stored for the same key or id."""
@@ -158,6 +166,7 @@ class Missions:
             mission_id = self.database.write(work)
         if mission_id == brief.mission_id:
             _echo(mission_id, entries)
+            self.on_record(mission_id, entries)
         self.on_append(mission_id)
         return mission_id
 
@@ -205,6 +214,7 @@ class Missions:
             done = self.database.write(work)
         if done:
             _echo(mission_id, done)
+            self.on_record(mission_id, done)
             self.on_append(mission_id)
         return bool(done)
 
@@ -249,6 +259,17 @@ class Missions:
         ids = list(mission_ids)
         found = self.database.read(lambda connection: connection.execute(SELECT_HEADS, {"ids": ids}).all())
         return {row.mission_id: (row.seq, row.state) for row in found}
+
+    def census(self) -> dict[str, int]:
+        """Return how many missions are in each state that is not an end."""
+        found = self.database.read(lambda connection: connection.execute(COUNT_OPEN).all())
+        return {row.state: row.n for row in found}
+
+    def recorded_at(self, mission_id: str, key: str) -> datetime | None:
+        """Return when the event of this key was recorded, None when there is none."""
+        asked = {"id": mission_id, "key": key}
+        found = self.database.read(lambda connection: connection.execute(SELECT_AT, asked).scalar_one_or_none())
+        return None if found is None else datetime.fromisoformat(found)
 
     def unfinished(self) -> list[MissionRow]:
         """Return every mission that has not ended, oldest first."""

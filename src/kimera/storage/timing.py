@@ -44,6 +44,9 @@ ANSWERS = (KimeraError, IntegrityError)
 Way = Literal["read", "write"]
 
 
+_known: dict[tuple[object, Way], str] = {}
+
+
 class _Children(NamedTuple):
     seconds: Child
     ok: Child
@@ -52,6 +55,14 @@ class _Children(NamedTuple):
 
 def operation_of(work: Callable[..., Any], way: Way) -> str:
     """Return the operation that a function given to `Database.read` or `Database.write` belongs to."""
+    code = getattr(work, "__code__", None), way
+    known = _known.get(code)
+    if known is None:
+        known = _known[code] = _name(work, way)
+    return known
+
+
+def _name(work: Callable[..., Any], way: Way) -> str:
     owner = ".".join(getattr(work, "__qualname__", "").split(".")[:2])
     if owner in NAMED:
         return NAMED[owner]
@@ -66,11 +77,9 @@ class Meter:
         self._backend = backend
         self._bound: dict[str, _Children] = {}
 
-    def note(self, operation: str, started: float, failed: bool) -> None:
-        """Count one operation begun at ``started`` (`time.perf_counter`)."""
-        bound = self._bound.get(operation) or self._bind(operation)
-        bound.seconds.observe(time.perf_counter() - started)
-        (bound.error if failed else bound.ok).inc()
+    def children(self, operation: str) -> _Children:
+        """Return what counts an operation."""
+        return self._bound.get(operation) or self._bind(operation)
 
     def _bind(self, operation: str) -> _Children:
         labels = {"operation": operation, "backend": self._backend}
@@ -89,18 +98,19 @@ class Timing:
     What the store itself did wrong counts as an error; an answer such as "not found" or "exists already" does not.
     """
 
-    __slots__ = ("_meter", "_operation", "_started")
+    __slots__ = ("_children", "_started")
 
     def __init__(self, meter: Meter, operation: str) -> None:
-        self._meter = meter
-        self._operation = operation
+        self._children = meter.children(operation)
 
     def __enter__(self) -> None:
         self._started = time.perf_counter()
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        seconds, ok, wrong = self._children
+        seconds.observe(time.perf_counter() - self._started)
         failed = kind is not None and (issubclass(kind, StorageError) or not issubclass(kind, ANSWERS))
-        self._meter.note(self._operation, self._started, failed)
+        (wrong if failed else ok).inc()
 
 
 FILES = Meter("files")

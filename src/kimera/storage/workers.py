@@ -33,6 +33,7 @@ BEAT = workers.update().where(*OWN, workers.c.reaped.is_(False)).values(beat_at=
 LEAVE = workers.update().where(*OWN).values(beat_at=0.0)
 SELECT_DEAD = sa.select(workers.c.slot).where(workers.c.reaped.is_(False), workers.c.beat_at < sa.bindparam("before"))
 SELECT_LIVE = sa.select(sa.func.count()).where(workers.c.reaped.is_(False), workers.c.beat_at >= sa.bindparam("before"))
+SELECT_BEATS = sa.select(workers.c.host, workers.c.pid, workers.c.beat_at)
 MARK_REAPED = (
     workers.update()
     .where(workers.c.slot.in_(sa.bindparam("slots", expanding=True)), workers.c.beat_at < sa.bindparam("before"))
@@ -68,6 +69,11 @@ class Workers:
         """Return how many workers live."""
         before = self.database.now() - self.lease
         return self.database.read(lambda connection: connection.execute(SELECT_LIVE, {"before": before}).scalar_one())
+
+    def beats(self) -> dict[tuple[str, int], float]:
+        """Return the last heartbeat, in seconds since 1970, of the process last seen in each slot by host and pid."""
+        found = self.database.read(lambda connection: connection.execute(SELECT_BEATS).all())
+        return {(row.host, row.pid): row.beat_at for row in found}
 
     def reap(self, recover: Callable[[list[str]], Any]) -> list[str]:
         """Hand the slots of dead workers to ``recover``, one reaper at a time; returns those slots.

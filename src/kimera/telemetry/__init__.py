@@ -10,6 +10,7 @@ from kimera.telemetry.recording.events import CATALOGUE, MissionEvent, coerce, p
 from kimera.telemetry.recording.logs import Logger, code_of, frames_of, get_logger, room_of
 from kimera.telemetry.recording.metrics import (
     Reading,
+    collecting,
     detailed,
     metric,
     own_cost,
@@ -44,6 +45,7 @@ __all__ = [
     "carry",
     "code_of",
     "coerce",
+    "collecting",
     "configure",
     "current",
     "detailed",

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import kimera
@@ -175,7 +175,7 @@ def push_board(grafana: GrafanaSettings, board: Json, *, plain: bool = False) ->
     request.add_header("Content-Type", "application/json")
     request.add_unredirected_header("Authorization", f"Bearer {_key(grafana)}")
     answer = _send(request)
-    return base + str(answer.get("url", ""))
+    return urljoin(base, str(answer.get("url", "")))  # Grafana's answer has its own sub-path already
 
 
 def _address(grafana: GrafanaSettings, plain: bool) -> str:

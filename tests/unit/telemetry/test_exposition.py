@@ -211,6 +211,26 @@ def test_the_listener_closes_twice_and_frees_its_port(registry: Registry) -> Non
     again.close()
 
 
+def test_a_collector_that_hangs_does_not_hang_the_scrape(registry: Registry) -> None:
+    """Promise: while the database does not answer, everything else is still scraped; later its readings are there."""
+    free, asked = threading.Event(), threading.Event()
+
+    def slow() -> list[Reading]:
+        asked.set()
+        assert free.wait(10)
+        return [Reading("kimera_reverification_due", 7)]
+
+    registry.register_collector(slow)
+    registry.collect(patience=0.01)
+    assert asked.wait(10)
+    registry.collect(patience=0.01)  # asks nobody a second time while the first answer is out
+    assert [] == registry.metric("kimera_reverification_due").present()
+    free.set()
+    registry.collect(patience=10)
+    registry.collect(patience=10)
+    assert 7 == registry.value("kimera_reverification_due")
+
+
 def test_a_scrape_tells_its_own_cost(registry: Registry) -> None:
     """Promise: how long a collection took, how many lines it gave and the processor time spent are metrics too."""
     now = [0.0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -188,6 +189,23 @@ def test_closing_writes_what_is_left(home: Home) -> None:
     assert 4 == home.total(home.now() - DAY, home.now() + DAY)
 
 
+def test_a_store_that_hangs_does_not_keep_the_process(home: Home) -> None:
+    """Promise: closing gives up on a store that does not answer, and the process ends."""
+    free, asked = threading.Event(), threading.Event()
+
+    class Hanging(MemoryRollups):
+        def put(self, row: RollupRow) -> None:
+            asked.set()
+            free.wait(10)
+
+    writer = RollupWriter(Hanging(), "w1", registry=home.registry, clock=home.clock)
+    writer.start()
+    home.count()
+    writer.close(seconds=0.01)
+    assert asked.wait(10)
+    free.set()
+
+
 def test_a_running_writer_stops_when_told(home: Home) -> None:
     """Promise: the writer's thread ends with close(), without waiting out its interval."""
     home.writer.start()
@@ -319,6 +337,19 @@ def test_a_bucket_whose_finer_rows_are_going_is_left_alone(home: Home) -> None:
     assert 40 == home.total(EPOCH, home.now())
 
 
+def test_short_runs_keep_the_ladder_of_their_home(home: Home) -> None:
+    """Promise: a home that only ever sees runs of a few seconds still has its history after months."""
+    for run in range(100):
+        registry = Registry(strict=True, clock=home.clock)
+        writer = RollupWriter(home.store, f"run-{run}", registry=registry, clock=home.clock)
+        writer.start()
+        registry.metric(REQUESTS).bind(route="/", status_class="2xx").inc()
+        writer.close()
+        home.pass_time(DAY)
+    assert 100 == home.total(EPOCH - DAY, home.now())
+    assert EPOCH + 84 * DAY <= (home.store.first("raw", 0) or 0)
+
+
 def test_one_of_many_climbs(home: Home) -> None:
     """Promise: while one process holds the lease others do nothing, and take over when it is gone."""
     one, other = (Ladder(home.store, name, home.clock) for name in ("a", "b"))
@@ -368,7 +399,11 @@ def test_a_series_is_the_same_from_every_tier(home: Home) -> None:
     assert plain[0].series[0].points[0].value == (again[0].series[0].points[0].value or 0) - 2
     assert plain[1] == again[1]
     point = plain[1].series[0].points[0]
-    assert (len(values), min(values), max(values)) == (point.n, point.least, point.largest)
+    assert (len(values), f"{min(values):.6g}", f"{max(values):.6g}") == (
+        point.n,
+        f"{point.least:g}",
+        f"{point.largest:g}",
+    )
     exact = sorted(values)
     assert point.p95 == pytest.approx(exact[-(-95 * len(exact) // 100) - 1], rel=0.0101)
     assert point.value == pytest.approx(sum(values) / len(values), rel=1e-6)

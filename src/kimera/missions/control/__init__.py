@@ -35,7 +35,8 @@ from kimera.missions.control.commands import (
     work,
     working,
 )
-from kimera.missions.control.recording import recording
+from kimera.missions.control.recording import TrailHealth, check_trail, recording
+from kimera.missions.control.story import export_trace, trace
 
 __all__ = [
     "Artifact",
@@ -49,14 +50,17 @@ __all__ = [
     "MissionEvent",
     "MissionRow",
     "Playbook",
+    "TrailHealth",
     "Version",
     "Worker",
     "artifact",
     "brief",
     "briefs",
     "cancel",
+    "check_trail",
     "dead_letters",
     "events",
+    "export_trace",
     "get",
     "heads",
     "missions",
@@ -68,6 +72,7 @@ __all__ = [
     "retry",
     "run",
     "submit",
+    "trace",
     "version_of",
     "versions",
     "work",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+from kimera import telemetry
 from kimera.knowledge.contracts import Degraded
 from kimera.missions.contracts import (
     AnalyticalReportPackage,
@@ -34,6 +35,7 @@ from kimera.missions.control._steps import (
     phase_names,
     track_name,
 )
+from kimera.missions.control.counting import count_trust
 from kimera.missions.control.home import Home
 from kimera.missions.control.playbook import FuseRequest
 from kimera.storage.artifacts import Artifact
@@ -44,6 +46,8 @@ __all__ = ["News", "act", "decide", "end_cancelled", "look_for_news"]
 
 CLOSING_SECONDS = 1.0
 """How long after the deadline the tracks may take to end by themselves."""
+
+PERSIST = telemetry.metric("kimera_mission_phase_duration_seconds").bind(track="fusion", phase="persist")
 
 OPEN = frozenset({"pending", "running"})
 
@@ -169,7 +173,8 @@ def _fuse(floor: Floor, case: Case, key: str, news: Recorded) -> Recorded:
         outcome = outcome if outcome.version == number else outcome.model_copy(update={"version": number})
         if final and request.previous is not None and _says_the_same(outcome, request.previous):
             return _end_with(floor, case, request.previous)
-        _store(floor, case, key, outcome, news)
+        with PERSIST.time():
+            _store(floor, case, key, outcome, news)
     return {"status": "over" if final else "going", "version": floor.home.missions.get(mission_id).version}
 
 
@@ -257,7 +262,9 @@ def _store(floor: Floor, case: Case, key: str, outcome: MissionOutcomePackage, n
     if final:
         entries += ended(row.round, row.state, "DONE", version=outcome.version, partial=outcome.partial)
     artifacts = list(_artifacts(floor, outcome, blob))
-    floor.home.attempts.add_version(version, entries, expect=("RUNNING", "FUSION"), artifacts=artifacts)
+    kept = floor.home.attempts.add_version(version, entries, expect=("RUNNING", "FUSION"), artifacts=artifacts)
+    if kept and final:
+        count_trust(outcome)
 
 
 def _artifacts(floor: Floor, outcome: MissionOutcomePackage, blob: str) -> Iterator[Artifact]:

@@ -17,6 +17,7 @@ from typing import IO
 
 from kimera.clock import Clock, SystemClock
 from kimera.errors import HomeBusy, StorageError, StorageFull
+from kimera.missions.control.counting import counted
 from kimera.settings import Settings
 from kimera.storage.attempts import Attempts
 from kimera.storage.blobs import Blobs
@@ -71,6 +72,7 @@ def open_home(settings: Settings, clock: Clock | None = None) -> Home:
         url = engine_url = settings.database_url.get_secret_value()
     database = open_database(url, synchronous=settings.synchronous, clock=clock)
     store = Missions(database)
+    store.on_record = counted(store)
     return Home(
         settings=settings,
         path=path,

@@ -25,6 +25,8 @@ SHARED_SECONDS = 1.0
 READER_SECONDS = 30.0
 """How long a reader may take over one answer before its connection is dropped."""
 READERS = 64
+PATIENCE = 2.0
+"""Seconds a scrape waits for collectors; Prometheus itself gives up after ten."""
 
 _log = get_logger("telemetry")
 
@@ -65,7 +67,7 @@ class Exposition:
         self.renderings += 1
         started = time.perf_counter()
         with own_cost():
-            self._registry.collect()
+            self._registry.collect(PATIENCE)
             families = list(self.collect())
             lines = sum(len(family.samples) for family in families)
             body = encode(_Fixed(families))

@@ -224,7 +224,8 @@ class Histogram(Child):
                 return None
             total = nano(self.total)
             seen = self._fresh
-            part = Part(sum(seen.values()), total - self._taken_total, self._least, self._largest, seen)
+            ends = float(f"{self._least:.6g}"), float(f"{self._largest:.6g}")  # more digits would be half of every row
+            part = Part(sum(seen.values()), total - self._taken_total, *ends, seen)
             self._fresh, self._taken_total = {}, total
             self._least, self._largest = math.inf, -math.inf
         return part

@@ -12,10 +12,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache, wraps
 from typing import ParamSpec, TypeVar
 
-__all__ = ["Context", "accept_request_id", "adopt", "bind", "carry", "current", "headers", "new_id", "process_id"]
+__all__ = [
+    "Context",
+    "accept_request_id",
+    "adopt",
+    "bind",
+    "carry",
+    "current",
+    "headers",
+    "new_id",
+    "process_id",
+    "utc",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,6 +60,11 @@ def new_id() -> str:
         value, digit = divmod(value, 32)
         digits.append(CROCKFORD[digit])
     return "".join(reversed(digits))
+
+
+def utc(at: float) -> str:
+    """Return an instant in seconds since 1970 as a log line writes it: UTC to the microsecond."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 @cache

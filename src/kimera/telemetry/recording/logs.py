@@ -8,10 +8,10 @@ only called when the line is written.
 from __future__ import annotations
 
 import traceback
-from datetime import UTC, datetime
 from typing import Any
 
 from kimera.errors import KimeraError, is_recoverable
+from kimera.telemetry.recording.context import utc
 from kimera.telemetry.recording.recorder import LEVELS, active, stamp
 
 __all__ = ["Logger", "code_of", "error_facts", "frames_of", "get_logger", "room_of"]
@@ -50,8 +50,7 @@ class Logger:
 
     def _log(self, level: str, event: str, fields: dict[str, Any]) -> None:
         at, known = stamp()
-        moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        line: dict[str, Any] = {"ts": moment, "level": level, "event": event, "logger": self.name, **known}
+        line: dict[str, Any] = {"ts": utc(at), "level": level, "event": event, "logger": self.name, **known}
         failure = fields.pop("error", None)
         for name, value in fields.items():
             if value is not None:

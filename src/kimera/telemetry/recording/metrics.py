@@ -23,6 +23,7 @@ __all__ = [
     "Metric",
     "Reading",
     "Registry",
+    "collecting",
     "detailed",
     "metric",
     "own_cost",
@@ -140,6 +141,7 @@ class Registry:
         self._lock = threading.RLock()
         self._sources: list[_Source] = []
         self._collecting = threading.Lock()
+        self._asking: threading.Thread | None = None
         self.faults: list[Callable[[Exception], None]] = []
 
     def metric(self, name: str) -> Metric:
@@ -191,10 +193,29 @@ class Registry:
 
         return end
 
-    def collect(self) -> None:
-        """Ask the collectors that are due; one that fails loses its series until it works again."""
+    def collect(self, patience: float | None = None) -> None:
+        """Ask the collectors that are due; one that fails loses its series until it works again.
+
+        With ``patience`` they are asked in a thread of their own and waited for at most so many seconds: a scrape must
+        not hang with the database that one of them asks. What they find later shows next time.
+        """
         if Switch.off:
             return
+        if patience is None:
+            self._collect()
+            return
+        with self._lock:
+            if self._asking is None or not self._asking.is_alive():
+                self._asking = threading.Thread(target=self._collect_aside, name="kimera-collectors", daemon=True)
+                self._asking.start()
+            asking = self._asking
+        asking.join(patience)
+
+    def _collect_aside(self) -> None:
+        with own_cost():
+            self._collect()
+
+    def _collect(self) -> None:
         with self._collecting:
             now = self._clock.monotonic()
             with self._lock:
@@ -260,6 +281,16 @@ def register_collector(collect: Collector, *, every: float = 0.0) -> Callable[[]
     It returns or yields `Reading`; ``every`` is for how many seconds its readings are shared (10 for SQL).
     """
     return REGISTRY.register_collector(collect, every=every)
+
+
+@contextmanager
+def collecting(collect: Collector, *, every: float = 0.0) -> Iterator[None]:
+    """Register a collector for the length of the block."""
+    end = register_collector(collect, every=every)
+    try:
+        yield
+    finally:
+        end()
 
 
 def switch_metrics(*, enabled: bool = True, detailed: bool = False) -> None:

@@ -21,7 +21,7 @@ from kimera.telemetry.retention.ring import Record, Ring
 from kimera.telemetry.retention.store import LogRecord, SpanRecord, TelemetryStore
 from kimera.telemetry.retention.writer import Writer
 
-__all__ = ["LEVELS", "Recorder", "activate", "active", "process_name"]
+__all__ = ["LEVELS", "Recorder", "activate", "active", "lives", "place_of", "process_name"]
 
 LEVELS = {"DEBUG": 10, "INFO": 20, "WARN": 30, "WARNING": 30, "ERROR": 40}
 
@@ -45,6 +45,21 @@ def begun(pid: int) -> int | None:
     except OSError:
         return None
     return int(words.rsplit(")", 1)[1].split()[19])
+
+
+def lives(process: str) -> bool | None:
+    """Return whether the process of a `process_name` still runs; None when it is another machine's."""
+    host, pid, ticks = place_of(process)
+    return begun(pid) == ticks if host == os.uname().nodename else None
+
+
+def place_of(process: str) -> tuple[str, int, int]:
+    """Return host, process id and beginning of a `process_name`; ("", 0, 0) for anything else."""
+    try:
+        host, pid, ticks, _ = process.rsplit("@", 1)[1].rsplit(":", 3)
+        return host, int(pid), int(ticks)
+    except (IndexError, ValueError):
+        return "", 0, 0
 
 
 class Recorder:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from kimera.telemetry.recording.logs import code_of, room_of
+from kimera.telemetry.recording.phases import observe_phase
 from kimera.telemetry.recording.recorder import active
 
 __all__ = ["ALWAYS", "Span", "span", "span_over", "spanned"]
@@ -38,7 +39,7 @@ ALWAYS = frozenset(
 class Span:
     """A span as a context manager; an error that leaves the block becomes its status."""
 
-    __slots__ = ("_attributes", "_name", "_open", "_start", "_started")
+    __slots__ = ("_attributes", "_begun", "_name", "_open", "_start", "_started")
 
     def __init__(self, name: str, attributes: dict[str, Any]) -> None:
         self._name = name
@@ -46,6 +47,7 @@ class Span:
         self._open: Any = None
 
     def __enter__(self) -> Self:
+        self._begun = time.perf_counter()
         tracing = active().tracing
         if tracing is not None:
             self._start, self._started = time.time_ns(), time.monotonic_ns()
@@ -65,10 +67,13 @@ class Span:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        failed = isinstance(error, Exception) and not getattr(error, "orderly", False)
+        if error is None or failed:
+            observe_phase(self._name, self._attributes, time.perf_counter() - self._begun)
         if self._open is None:
             return
         # an error that only says that work is given back in order is no failure
-        if isinstance(error, Exception) and not getattr(error, "orderly", False):
+        if failed and error is not None:
             self._open.fail(type(error).__name__, code_of(error), room_of(error))
         # the wall clock may step back while the span is open; its duration may not
         self._open.end(self._start + time.monotonic_ns() - self._started)

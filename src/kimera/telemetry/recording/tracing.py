@@ -20,6 +20,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, Trace
 
 from kimera.errors import ConfigurationError
 from kimera.telemetry.recording.context import Context, current
+from kimera.telemetry.recording.metrics import metric, own_cost
 from kimera.telemetry.recording.recorder import Recorder, active
 from kimera.telemetry.recording.spans import ALWAYS
 from kimera.telemetry.retention.store import SpanRecord
@@ -28,6 +29,9 @@ __all__ = ["OpenSpan", "Tracing"]
 
 EXPORT_SECONDS = 2.0
 EXPORT_QUEUE = 2_048
+
+FLUSHED = metric("kimera_telemetry_flush_duration_seconds").bind(sink="otlp")
+
 CONTEXT = "kimera.context"
 OURS = "kimera"
 FOREIGN = frozenset(
@@ -203,7 +207,8 @@ class _Counting(SpanExporter):
     def export(self, spans: Any) -> SpanExportResult:
         """Send a batch; one that fails is dropped and counted."""
         try:
-            result = self._inner.export(spans)
+            with own_cost(), FLUSHED.time():
+                result = self._inner.export(spans)
         except Exception:  # noqa: BLE001 - telemetry may fail, the work must not notice; counted
             result = SpanExportResult.FAILURE
         if result is not SpanExportResult.SUCCESS:

@@ -18,6 +18,8 @@ RAW = TIERS[0]
 CLIMB_EVERY = 4
 """The ladder is climbed at every so many rows: once a minute."""
 
+CLOSE_SECONDS = 5.0
+
 _log = get_logger("telemetry")
 
 
@@ -51,15 +53,15 @@ class RollupWriter:
         self._thread = threading.Thread(target=self._run, name="kimera-rollups", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """Write what was counted since the last row and stop; may be called again."""
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Write what was counted since the last row and stop, waiting at most ``seconds``; may be called again."""
         if self._stop.is_set():
             return
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-        self.tick()
-        self._guarded(self._ladder.leave)
+        if self._thread is None:
+            self._end()
+        else:
+            self._thread.join(seconds)  # a store that is away must not keep the process from ending
 
     def tick(self) -> bool:
         """Write one row now; False when the store refused, whose counts then wait for the next."""
@@ -78,6 +80,13 @@ class RollupWriter:
             self._ticks += 1
             if self._ticks % CLIMB_EVERY == 0:
                 self.climb()
+        self._end()
+
+    def _end(self) -> None:
+        self.tick()
+        if self._ticks < CLIMB_EVERY:
+            self.climb()  # a home may know short runs only; they keep its ladder
+        self._guarded(self._ladder.leave)
 
     def _write(self) -> None:
         self._settle()

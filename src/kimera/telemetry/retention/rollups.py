@@ -138,7 +138,7 @@ def encode(rollup: Rollup) -> bytes:
     body = {
         "v": VERSION,
         "c": _nested({key: _short(gained) for key, gained in rollup.counters.items()}),
-        "g": _nested({key: [*level[:3], _short(level.total), level.n] for key, level in rollup.gauges.items()}),
+        "g": _nested({key: _level_out(level) for key, level in rollup.gauges.items()}),
         "h": _nested({key: _part_out(part) for key, part in rollup.histograms.items()}),
     }
     return zlib.compress(json.dumps(body, sort_keys=True, separators=(",", ":")).encode(), 6)
@@ -151,7 +151,7 @@ def decode(body: bytes) -> Rollup:
         raise ValueError(f"A roll-up of format {found['v']} cannot be read; this version knows {VERSION}.")
     return Rollup(
         {key: _long(gained) for key, gained in _flat(found["c"])},
-        {key: Level(last, low, high, _long(total), n) for key, (last, low, high, total, n) in _flat(found["g"])},
+        {key: _level_in(level) for key, level in _flat(found["g"])},
         {key: _part_in(part) for key, part in _flat(found["h"])},
     )
 
@@ -178,10 +178,26 @@ def _long(written: int | list[int]) -> int:
     return written[0] if isinstance(written, list) else written * NANO
 
 
+def _level_out(level: Level) -> Any:
+    # seen once, as in every raw row: the value says it all
+    if level == Level(level.last, level.last, level.last, nano(level.last), 1):
+        return level.last
+    return [*level[:3], _short(level.total), level.n]
+
+
+def _level_in(written: Any) -> Level:
+    if not isinstance(written, list):
+        return Level(written, written, written, nano(written), 1)
+    last, least, largest, total, n = written
+    return Level(last, least, largest, _long(total), n)
+
+
 def _part_out(part: Part) -> list[Any]:
-    return [part.n, _short(part.total), part.least, part.largest, {str(k): n for k, n in sorted(part.counts.items())}]
+    return [_short(part.total), part.least, part.largest, {str(k): n for k, n in sorted(part.counts.items())}]
 
 
 def _part_in(written: list[Any]) -> Part:
-    n, total, least, largest, counts = written
-    return Part(n, _long(total), least, largest, {int(place): count for place, count in counts.items()})
+    total, least, largest, counts = written
+    return Part(
+        sum(counts.values()), _long(total), least, largest, {int(place): count for place, count in counts.items()}
+    )

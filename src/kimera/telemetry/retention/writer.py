@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from kimera.telemetry.recording.context import process_id, utc
+from kimera.telemetry.recording.metrics import metric, own_cost
 from kimera.telemetry.retention.ring import Entry, Ring
 from kimera.telemetry.retention.store import KEPT_SECONDS, LogRecord, SpanRecord, TelemetryStore
 
@@ -17,6 +19,8 @@ LINGER_SECONDS = 0.02
 """An urgent record waits this long for its neighbours, so that a burst is one transaction."""
 PRUNE_SECONDS = 600.0
 CLOSE_SECONDS = 2.0
+
+FLUSHED = metric("kimera_telemetry_flush_duration_seconds").bind(sink="store")
 
 
 class Writer:
@@ -34,6 +38,7 @@ class Writer:
         self._over = threading.Event()
         self._flushing = threading.Lock()
         self._pruned = float("-inf")
+        self._told = (0, ring.dropped)  # failures and drops that the store has been told of
         self._thread = threading.Thread(target=self._run, name="kimera-telemetry", daemon=True)
         self._thread.start()
 
@@ -61,14 +66,28 @@ class Writer:
         # of a span that began and ended since the last write only the end is written
         spans = {record.span_id: record for record in records if isinstance(record, SpanRecord)}
         try:
-            self.store.write(logs, list(spans.values()))
+            with own_cost(), FLUSHED.time():
+                self.store.write(logs, list(spans.values()))
         except Exception as error:  # noqa: BLE001 - telemetry may fail, the work must not notice; counted
             self.failures += 1
             self.cause = type(error).__name__
             self.ring.give_back(entries)
             return False
+        self._tell()
         self.cause = ""
         return True
+
+    def _tell(self) -> None:
+        """Say in the store itself what it missed, once it takes records again."""
+        failures, dropped = self.failures - self._told[0], self.ring.dropped - self._told[1]
+        if not failures and not dropped:
+            return
+        self._told = (self.failures, self.ring.dropped)
+        at = self.now()
+        body = {"ts": utc(at), "level": "WARN", "event": "telemetry.dropped" if dropped else "telemetry.delayed"}
+        body |= {"logger": "telemetry", "request_id": process_id(), "cause": self.cause or "RingFull"}
+        facts = {"records": dropped, "failures": failures}
+        self.ring.put(LogRecord(at, "WARN", body["event"], body["request_id"], None, body | facts))
 
     def _run(self) -> None:
         while not self._over.is_set():
@@ -79,7 +98,9 @@ class Writer:
                 self._prune()
             elif self.failures and self.cause:
                 self._over.wait(FLUSH_SECONDS)
-        self.flush()
+        # the second time for what the first had to say about losses
+        if self.flush():
+            self.flush()
 
     def _prune(self) -> None:
         if time.monotonic() - self._pruned < PRUNE_SECONDS:

@@ -69,6 +69,21 @@ def test_what_the_store_refuses_waits_and_is_written_in_order() -> None:
     writer.close()
     assert ["room.e1", "room.e2"] == written(store)
     assert 0 == ring.dropped
+    (said,) = store.logs(None)
+    assert ("telemetry.delayed", "OSError", 0) == (said.event, said.body["cause"], said.body["records"])
+
+
+def test_losses_are_told_in_the_store_once_it_answers() -> None:
+    """Promise: what did not fit while the store was away is counted in a line of the store itself."""
+    store, ring = Stubborn(), Ring(3)
+    writer = Writer(ring, store, now=lambda: 0.0)
+    for number in range(5):
+        ring.put(line("INFO", number))
+    store.broken = False
+    writer.flush()
+    writer.close()
+    assert ["room.e2", "room.e3", "room.e4"] == written(store)
+    assert [("telemetry.dropped", 2)] == [(said.event, said.body["records"]) for said in store.logs(None)]
 
 
 def test_what_cannot_be_written_at_the_end_is_counted() -> None:
