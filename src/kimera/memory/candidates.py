@@ -186,7 +186,7 @@ def _in_sequence(view: View, query: Query, rows: Rows, needed: NDArray[np.int32]
         return found
 
     step = len(rows) // SAMPLE
-    if step > 1 and np.count_nonzero(kept(rows[::step])) > KEEPS * SAMPLE:
+    if step > 1 and np.count_nonzero(kept(np.ascontiguousarray(rows[::step]))) > KEEPS * SAMPLE:
         return rows  # a bound that drops next to nothing costs more than it saves
     return rows[kept(rows)]
 
