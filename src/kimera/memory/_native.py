@@ -212,6 +212,28 @@ def _locate(row: int, token_starts: Any, tokens: Any, local: Any, found: Any) ->
 
 
 @_compile
+def _products(
+    start: int, low: int, high: int, tokens: Any, found: Any, seen: Any, holders: Any, tally: Any, products: Any
+) -> None:  # pragma: no cover - compiled
+    """Give the dot product and both squared norms of the weighted counts over the symbols of `present`."""
+    for t in range(start + low, start + high):
+        tally[tokens[t]] += 1
+    dot = left = right = 0.0
+    for t in range(low, high):
+        symbol = tokens[start + t]
+        if tally[symbol]:
+            weight = float(holders[symbol])
+            mine = tally[symbol] * weight
+            tally[symbol] = 0
+            left += mine * mine
+            if found[t] >= 0:
+                theirs = seen[found[t]] * weight
+                dot += mine * theirs
+                right += theirs * theirs
+    products[0], products[1], products[2] = dot, left, right
+
+
+@_compile
 def align_many(
     rows: Any,
     token_starts: Any,
@@ -265,22 +287,7 @@ def align_many(
         low = event_ends[first - 1] if first > event_starts[row] else 0
         high = event_ends[last]
         whole[k, 2], whole[k, 3], whole[k, 4] = first - event_starts[row], last - event_starts[row], high - low
-        start = token_starts[row]
-        for t in range(start + low, start + high):
-            tally[tokens[t]] += 1
-        dot = left = right = 0.0
-        for t in range(low, high):
-            symbol = tokens[start + t]
-            if tally[symbol]:
-                weight = float(holders[symbol])
-                mine = tally[symbol] * weight
-                tally[symbol] = 0
-                left += mine * mine
-                if found[t] >= 0:
-                    theirs = seen[found[t]] * weight
-                    dot += mine * theirs
-                    right += theirs * theirs
-        cosine[k, 0], cosine[k, 1], cosine[k, 2] = dot, left, right
+        _products(token_starts[row], low, high, tokens, found, seen, holders, tally, cosine[k])
 
 
 @_compile
