@@ -37,6 +37,7 @@ from kimera.memory import Memory
 from kimera.memory.contracts import MemoryTuning, PatternChange, RecallOptions
 from kimera.memory.index import Index, Overlap
 from kimera.memory.predict import predict
+from kimera.memory.rehearsal import rehearse
 
 Events = tuple[tuple[str, ...], ...]
 #: (size, threshold): (times faster than the reference, p50 in milliseconds)
@@ -142,8 +143,8 @@ def agree(reference: list[dict[str, Any]], answer: Any) -> None:
 def build(patterns: dict[str, tuple[Events, int]], tuning: MemoryTuning) -> tuple[Index, dict[str, float]]:
     """Build an index and measure how long it takes and how much it keeps beyond the patterns given to it."""
     changes = [PatternChange(i, events, f) for i, (events, f) in patterns.items()]
+    rehearse(tuning)
     index = Index(tuning)
-    index.warm()
     gc.collect()
     before = resident()
     begin = time.perf_counter()

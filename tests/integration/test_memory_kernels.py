@@ -28,9 +28,9 @@ from kimera.memory.align import align_rows_plainly, blocks_of
 from kimera.memory.candidates import align_rows, blocks_of_rows
 from kimera.memory.contracts import MemoryTuning, RecallOptions
 from kimera.memory.index import Index, Overlap
-from kimera.memory.kernels import warm
 from kimera.memory.predict import predict
 from kimera.memory.query import build_query
+from kimera.memory.rehearsal import rehearse
 
 pytest.importorskip("numba")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -42,7 +42,8 @@ tunings = st.fixed_dictionaries({name: st.booleans() for name in SWITCHES}).map(
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Compile the kernels once, into a folder of their own."""
     folder: Path = tmp_path_factory.mktemp("kernels")
-    assert warm(MemoryTuning(cache_dir=str(folder)))
+    assert rehearse(MemoryTuning(cache_dir=str(folder)))
+    assert any(folder.rglob("*.nbi"))
 
 
 @many

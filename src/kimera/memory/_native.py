@@ -36,8 +36,11 @@ def shift_segment(
         symbol, low, high = symbols[i], before[i], after[i]
         if symbol + 1 >= len(starts):
             continue
+        least = min(low, high)
         for t in range(starts[symbol], starts[symbol + 1]):
             held = np.int64(counts[t])
+            if held <= least:
+                break  # the counts of a symbol fall: whoever comes next holds no more than both
             sums[rows[t]] += min(held, high) - min(held, low)
 
 
@@ -67,12 +70,11 @@ def scan_rows(
 @_compile
 def reaching_rows(sums: Any, needed: Any, lengths: Any, frequency: Any) -> Any:  # pragma: no cover - compiled
     """Return the rows whose overlap reaches what their length needs, gone ones left out."""
-    found = np.empty(len(sums), dtype=np.int64)
+    found = np.empty(len(sums) + 1, dtype=np.int64)
     count = 0
-    for row in range(len(sums)):
-        if sums[row] >= needed[lengths[row]] and frequency[row] > 0:
-            found[count] = row
-            count += 1
+    for row in range(len(sums)):  # without a branch, which would be guessed wrong every third time
+        found[count] = row
+        count += (sums[row] >= needed[lengths[row]]) & (frequency[row] > 0)
     return found[:count].copy()
 
 
@@ -210,6 +212,28 @@ def _locate(row: int, token_starts: Any, tokens: Any, local: Any, found: Any) ->
 
 
 @_compile
+def _products(
+    start: int, low: int, high: int, tokens: Any, found: Any, seen: Any, holders: Any, tally: Any, products: Any
+) -> None:  # pragma: no cover - compiled
+    """Give the dot product and both squared norms of the weighted counts over the symbols of `present`."""
+    for t in range(start + low, start + high):
+        tally[tokens[t]] += 1
+    dot = left = right = 0.0
+    for t in range(low, high):
+        symbol = tokens[start + t]
+        if tally[symbol]:
+            weight = float(holders[symbol])
+            mine = tally[symbol] * weight
+            tally[symbol] = 0
+            left += mine * mine
+            if found[t] >= 0:
+                theirs = seen[found[t]] * weight
+                dot += mine * theirs
+                right += theirs * theirs
+    products[0], products[1], products[2] = dot, left, right
+
+
+@_compile
 def align_many(
     rows: Any,
     token_starts: Any,
@@ -263,22 +287,7 @@ def align_many(
         low = event_ends[first - 1] if first > event_starts[row] else 0
         high = event_ends[last]
         whole[k, 2], whole[k, 3], whole[k, 4] = first - event_starts[row], last - event_starts[row], high - low
-        start = token_starts[row]
-        for t in range(start + low, start + high):
-            tally[tokens[t]] += 1
-        dot = left = right = 0.0
-        for t in range(low, high):
-            symbol = tokens[start + t]
-            if tally[symbol]:
-                weight = float(holders[symbol])
-                mine = tally[symbol] * weight
-                tally[symbol] = 0
-                left += mine * mine
-                if found[t] >= 0:
-                    theirs = seen[found[t]] * weight
-                    dot += mine * theirs
-                    right += theirs * theirs
-        cosine[k, 0], cosine[k, 1], cosine[k, 2] = dot, left, right
+        _products(token_starts[row], low, high, tokens, found, seen, holders, tally, cosine[k])
 
 
 @_compile
@@ -313,6 +322,26 @@ def blocks_of_many(
 
 
 @_compile
+def _most_first(rows: Any, counts: Any) -> None:  # pragma: no cover - compiled
+    """Sort the postings of one symbol by falling count, rows ascending among equals."""
+    most = 0
+    for count in counts:
+        most = max(most, count)
+    if most < 2 or len(rows) < 2:
+        return
+    begins = np.zeros(most + 2, dtype=np.int64)
+    for count in counts:
+        begins[most - count + 1] += 1
+    for k in range(most + 1):
+        begins[k + 1] += begins[k]
+    old_rows, old_counts = rows.copy(), counts.copy()
+    for t in range(len(old_rows)):
+        k = most - old_counts[t]
+        rows[begins[k]], counts[begins[k]] = old_rows[t], old_counts[t]
+        begins[k] += 1
+
+
+@_compile
 def index_symbols(
     low: int, high: int, token_starts: Any, tokens: Any, symbols: int
 ) -> tuple[Any, Any, Any]:  # pragma: no cover - compiled
@@ -338,6 +367,8 @@ def index_symbols(
                 counts[filled[symbol]] = 0
                 filled[symbol] += 1
             counts[filled[symbol] - 1] += 1
+    for symbol in range(symbols):
+        _most_first(rows[starts[symbol] : starts[symbol + 1]], counts[starts[symbol] : starts[symbol + 1]])
     return starts, rows, counts
 
 

@@ -81,15 +81,14 @@ def _numbers(view: View, query: Query) -> _Numbers:
 
 
 def _number(view: View, query: Query) -> _Numbers:
-    texts = list(dict.fromkeys(query.texts))
+    number = dict(zip(query.texts, query.numbers, strict=True))
+    texts = list(number)
     place = {text: i for i, text in enumerate(texts)}
-    number = {text: view.symbol(text) for text in texts}
-    local = np.full(len(view.holders), -1, dtype=np.int32)
-    for text, symbol in number.items():
-        if symbol is not None:
-            local[symbol] = place[text]
+    local = np.full(len(view.holders) + 1, -1, dtype=np.int32)
+    local[list(number.values())] = np.arange(len(texts))
+    local[-1] = -1  # where the unknown symbols, numbered -1, went
     known, lists = len(texts), []
-    for text in texts:
+    for text in texts if query.near else ():
         found = []
         for symbol, _ in query.near.get(text, ()):
             if local[symbol] < 0:
@@ -97,7 +96,8 @@ def _number(view: View, query: Query) -> _Numbers:
             found.append(int(local[symbol]))
         lists.append(found)
     starts = np.zeros(len(texts) + 1, dtype=np.int64)
-    np.cumsum([len(found) for found in lists], out=starts[1:])
+    if lists:
+        np.cumsum([len(found) for found in lists], out=starts[1:])
     near = np.array([i for found in lists for i in found], dtype=np.int64)
     observed = np.array([place[text] for text in query.texts], dtype=np.int64)
     return _Numbers(local, observed, known, starts, near)
@@ -186,7 +186,7 @@ def _in_sequence(view: View, query: Query, rows: Rows, needed: NDArray[np.int32]
         return found
 
     step = len(rows) // SAMPLE
-    if step > 1 and np.count_nonzero(kept(rows[::step])) > KEEPS * SAMPLE:
+    if step > 1 and np.count_nonzero(kept(np.ascontiguousarray(rows[::step]))) > KEEPS * SAMPLE:
         return rows  # a bound that drops next to nothing costs more than it saves
     return rows[kept(rows)]
 

@@ -55,7 +55,7 @@ class MemoryTuning(Record):
     memory; ``prescreen`` (8) exact symbol bitmaps per segment; ``batch`` (9) one pass for `observe_sequence`;
     ``sequence_bound`` the second bound by longest common subsequence; ``accelerate`` compiled kernels where numba is
     installed. ``threads`` 0 = one per CPU. ``cache_dir``: where compiled kernels are kept; with None they load only
-    when `Index.warm` asks.
+    when `rehearse` asks.
     """
 
     inverted_index: bool = True

@@ -180,7 +180,7 @@ class Ensemble:
     def spread(self, place: int) -> figures.Spread:
         """Return the entropy-like figures of one candidate."""
         low, high = (int(bounds[place]) for bounds in self.present)
-        return figures.spread_of(self.view, self.view.tokens[low:high].tolist(), int(self.frequency[place]))
+        return self.view.spread(low, high, int(self.frequency[place]))
 
     @cached_property
     def present(self) -> tuple[Ints, Ints]:

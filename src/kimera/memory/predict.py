@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from kimera.memory import figures
 from kimera.memory.align import pairs_of
 from kimera.memory.candidates import blocks_of_rows
 from kimera.memory.contracts import (
@@ -140,7 +139,7 @@ def _prediction(
     view, query = ensemble.view, ensemble.query
     sequence = view.row_events(at.row)
     present = sequence[at.first : at.last + 1]
-    spread = figures.spread_of(view, view.tokens[at.low : at.high].tolist(), numbers["frequency"])
+    spread = view.spread(at.low, at.high, numbers["frequency"])
     matches, extras = _observed_sides(query, tuple([j for _, j in pairs]))
     return Prediction(
         name=body.name,

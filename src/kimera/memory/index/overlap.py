@@ -107,6 +107,8 @@ def _add_postings(view: View, sums: Ints, symbol: int, before: int, after: int) 
         if symbol < len(segment.symbols) and (segment.symbols[symbol] or not view.tuning.prescreen):
             low, high = segment.starts[symbol : symbol + 2].tolist()
             held = segment.counts[low:high].astype(np.int32)
+            high = low + int(np.searchsorted(-held, -min(before, after)))  # counts fall; the rest changes nothing
+            held = held[: high - low]
             sums[segment.rows[low:high]] += np.minimum(held, after) - np.minimum(held, before)
 
 

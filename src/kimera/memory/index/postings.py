@@ -18,7 +18,8 @@ Array = NDArray[Any]
 class Segment:
     """Index the rows ``low`` to ``high`` (exclusive).
 
-    ``rows[starts[x]:starts[x + 1]]`` are the rows holding symbol x, ascending, and ``counts`` how often.
+    ``rows[starts[x]:starts[x + 1]]`` are the rows holding symbol x and ``counts`` how often: the most first, then by
+    row.
     ``event_rows`` and ``event_positions`` are the same for events, one entry per occurrence. ``symbols`` says per
     symbol whether it occurs at all.
     """
@@ -95,4 +96,7 @@ def _counted(starts: Array, holders: Array) -> tuple[Array, Array, Array]:
     fresh[starts[:-1][starts[:-1] < len(holders)]] = True
     kept = np.flatnonzero(fresh)
     counts = np.diff(np.append(kept, len(holders)))
-    return np.searchsorted(kept, starts).astype(np.int64), holders[kept], counts
+    starts, holders = np.searchsorted(kept, starts).astype(np.int64), holders[kept]
+    symbols = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    order = np.lexsort((holders, -counts, symbols))
+    return starts, holders[order], counts[order]

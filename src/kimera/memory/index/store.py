@@ -16,7 +16,7 @@ from kimera.memory.index.near import NearSymbols
 from kimera.memory.index.postings import Segment, build_segment
 from kimera.memory.index.tables import EventTable, FutureTable, SymbolTable
 from kimera.memory.index.view import View
-from kimera.memory.kernels import kernels, warm
+from kimera.memory.kernels import kernels
 
 __all__ = ["Index"]
 
@@ -70,10 +70,6 @@ class Index:
         self._event_frequency = Tally()
         self._segments: tuple[Segment, ...] = ()
         self._alive = self._total = 0
-
-    def warm(self) -> bool:
-        """Load the compiled kernels now rather than when they begin to pay; return whether there are any."""
-        return warm(self.tuning)
 
     @property
     def seq(self) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kimera.memory.contracts import Event, Events, MemoryTuning
-from kimera.memory.figures import Rarity
+from kimera.memory.figures import Rarity, Spread, spread_of
 from kimera.memory.index.near import NearSymbols
 from kimera.memory.index.postings import Segment
 from kimera.memory.index.tables import EventTable, FutureTable, SymbolTable
@@ -20,6 +20,7 @@ from kimera.memory.index.tables import EventTable, FutureTable, SymbolTable
 __all__ = ["View"]
 
 Array = NDArray[Any]
+_SPREADS = 4_096
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,22 @@ class View:
     def rarity(self) -> Rarity:
         """Return what the figures need to know of each symbol, filled as symbols are asked for."""
         return Rarity(self.holders, self.N)
+
+    def spread(self, low: int, high: int, frequency: int) -> Spread:
+        """Return the figures of a `present` that stands at ``low:high`` of the tokens; the latest are kept."""
+        if not self.tuning.caches:
+            return spread_of(self, self.tokens[low:high].tolist(), frequency)
+        found = self.spreads.get((low, high))
+        if found is None:
+            if len(self.spreads) >= _SPREADS:
+                self.spreads.clear()
+            found = self.spreads[low, high] = spread_of(self, self.tokens[low:high].tolist(), frequency)
+        return found
+
+    @cached_property
+    def spreads(self) -> dict[tuple[int, int], Spread]:
+        """Return the kept figures by place; a place belongs to one pattern, whose frequency is that of the view."""
+        return {}
 
     @cached_property
     def bits(self) -> float:
