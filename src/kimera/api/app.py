@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
@@ -17,6 +17,7 @@ from kimera.api.gate import Gate
 from kimera.api.middleware import Entrance
 from kimera.api.problems import MEDIA_TYPE, Problem, for_framework, for_invalid
 from kimera.api.switchboard import Switchboard, mount
+from kimera.errors import KimeraError
 from kimera.missions.control import Home
 from kimera.settings import Settings
 
@@ -32,8 +33,16 @@ OWN_TELEMETRY: TelemetryConfig = {
 }
 
 
-def create_app(home: Home, settings: Settings | None = None, *, worker: health.Probe | None = None) -> FastAPI:
+def create_app(
+    home: Home,
+    settings: Settings | None = None,
+    *,
+    worker: health.Probe | None = None,
+    more: Iterable[APIRouter] = (),
+) -> FastAPI:
     """Return the gateway of an open home; ``worker`` says how the process that takes missions is doing.
+
+    ``more`` are routers beside the gateway's own, with their full prefix; each route names its scope with `requires`.
 
     Raises `ConfigurationError` for a wrong setting and for a route that does not say which scope it needs.
     """
@@ -53,7 +62,7 @@ def create_app(home: Home, settings: Settings | None = None, *, worker: health.P
     )
     app.state.gate, app.state.home = gate, home
     gate.board = Switchboard(app)
-    mount(app, health.router())
+    mount(app, health.router(), *more)
     app.add_exception_handler(HTTPException, _framework_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_middleware(Entrance, gate=gate)
@@ -71,7 +80,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         watch.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watch
-        await gate.ring.flush()
+        with contextlib.suppress(KimeraError):  # a database that is away must not keep the process
+            await gate.ring.flush()
+            await asyncio.to_thread(gate.denials.write)
 
 
 async def _framework_error(request: Request, error: Exception) -> Response:

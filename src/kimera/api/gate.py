@@ -12,6 +12,7 @@ from kimera.api.limits import Rates
 from kimera.api.security import KeyRing, Visitors
 from kimera.api.traffic import Traffic
 from kimera.errors import KimeraError
+from kimera.guardian import Denials
 from kimera.missions.control import Home
 from kimera.settings import Settings
 from kimera.storage.keys import Keys
@@ -53,6 +54,7 @@ class Gate:
     def __init__(self, home: Home, settings: Settings, health: Health) -> None:
         self.home, self.settings, self.clock = home, settings, home.clock
         self.health = health
+        self.denials = Denials(home.database)
         self.visitors = Visitors(settings)
         self.ring = KeyRing(Keys(home.database), home.clock)
         self.rates = Rates(settings, home.clock)
@@ -84,7 +86,8 @@ class Gate:
             await self.health.refresh(older_than=HEALTH_SECONDS)
             self.cut_late()
             with contextlib.suppress(KimeraError):  # a database that is away shows in health; the next tick tries again
-                await self._check_streams()
+                await self.check_streams()
+                await asyncio.to_thread(self.denials.write)
                 if ticks % TOUCH_TICKS == 0:
                     await self.ring.flush()
             ticks += 1
@@ -96,7 +99,8 @@ class Gate:
         for reader in [one for one in self.readers if one.due < now]:
             reader.cut()
 
-    async def _check_streams(self) -> None:
+    async def check_streams(self) -> None:
+        """End the streams of keys that open nothing any more."""
         if not self.streams:
             return
         await self.ring.refresh()

@@ -21,6 +21,7 @@ from kimera.api.security import LOCAL, NOBODY, Principal
 from kimera.api.traffic import UNMATCHED
 from kimera.api.wire import LINE
 from kimera.errors import KimeraError, RefusedError, TooLarge, Unauthenticated, UnsupportedMedia
+from kimera.guardian import Denial
 
 __all__ = ["Entrance", "Exchange"]
 
@@ -39,6 +40,7 @@ BYE_SECONDS = 1.0
 RETRY_HINT = b"event: bye\ndata: {}\nretry: 2000\n\n"
 JSON = b"application/json"
 UPLOADS = (b"multipart/form-data", b"application/octet-stream")
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 BODYLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 EXPOSED = b"x-request-id, x-kaldra-status, etag, retry-after, idempotency-replayed, location"
 ALLOWED = b"authorization, content-type, idempotency-key, if-match, if-none-match, last-event-id, x-request-id"
@@ -74,6 +76,7 @@ class Exchange:
     due = 0.0
     body_read = streaming = _ended = _late = False
     _kind = b""
+    _code = ""
     _left = 0
     _replay: Message | None = None
     _task: asyncio.Task[Any] | None = None
@@ -82,7 +85,7 @@ class Exchange:
     def __init__(self, gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
         self.gate, self.scope, self._receive, self._send = gate, scope, receive, send
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.method: str = scope["method"]
+        self.method: str = scope["method"] if scope["method"] in METHODS else "OTHER"
         asked = self.headers.get(b"x-request-id")
         kept = asked is not None and REQUEST_ID.fullmatch(asked)
         self.request_id = asked.decode("ascii") if asked is not None and kept else secrets.token_hex(13)
@@ -146,12 +149,19 @@ class Exchange:
     def _record(self) -> None:
         seconds, route = time.perf_counter() - self._began, self._route()
         traced = self._span is not None
+        if self.status in {401, 403}:
+            self._deny(route)
         self.gate.traffic.answered(
             self.method, route, self.status or 499, seconds, self.principal.key_id, traced=traced
         )
         if self._span is not None:
             self._span.set(method=self.method, route=route, status=self.status)
             self._span.__exit__(None, None, None)
+
+    def _deny(self, route: str) -> None:
+        client = self.scope.get("client")
+        actor = f"{self.principal.key_id}@{client[0] if client else 'local'}"
+        self.gate.denials.add(Denial(actor, f"{self.method} {route}", self._code), self.request_id)
 
     # -- admission ----------------------------------------------------------------------------------------------------
 
@@ -322,6 +332,7 @@ class Exchange:
     async def _refuse(self, problem: Problem) -> None:
         """Send a problem; what is still coming of the body is thrown away for a moment, then the line is cut."""
         self.refusal = None
+        self._code = problem.code
         body = problem.body(self.scope["path"], self.request_id)
         fields = [(b"content-type", MEDIA_TYPE), (b"content-length", str(len(body)).encode()), *problem.headers]
         if self._expects_body() and not await self._discard():
@@ -348,6 +359,11 @@ class Exchange:
     # -- event streams ------------------------------------------------------------------------------------------------
 
     def _begin_stream(self) -> None:
+        if len(self.gate.streams) >= self.gate.settings.max_streams:
+            self.status = 0
+            raise RefusedError(
+                "As many event streams are open as may be.", error_code="TOO_MANY_STREAMS", retry_after=5.0
+            )
         self._record()
         self.streaming = True
         self.gate.traffic.ended()

@@ -8,12 +8,14 @@ import math
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType
+from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
+from kimera import telemetry
 from kimera.api.app import create_app
 from kimera.api.gate import Gate
 from kimera.api.health import Finding
@@ -38,24 +40,33 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Say = Callable[[str], None]
 
 
-def serve(home: Home, say: Say, *, with_worker: bool = True) -> int:
-    """Answer requests until SIGTERM or SIGINT, then end in order; returns the exit code.
+def serve(home: Home, say: Say, *, with_worker: bool = True, more: Iterable[APIRouter] = ()) -> int:
+    """Answer requests until SIGTERM or SIGINT, then end in order; returns the exit code. ``more`` as in `create_app`.
 
     Raises `ConfigurationError` before anything listens: no key off loopback, a taken port, a wrong setting.
     """
     check_keys(home)
+    metrics = _metrics(home.settings)
     beside = Beside(home, say) if with_worker else None
-    app = create_app(home, worker=beside.finding if beside else lambda: _elsewhere(home))
+    app = create_app(home, worker=beside.finding if beside else lambda: _elsewhere(home), more=more)
     gate: Gate = app.state.gate
     settings = home.settings
     with contextlib.closing(_listen(settings.host, settings.port)) as listener:
-        server = _Server(server_config(app, settings), gate, say, beside)
+        server = _Server(server_config(app, settings), gate, say, beside, metrics.port if metrics else None)
         try:
             server.run([listener])
         finally:
             if beside is not None:
                 beside.end()
+            if metrics is not None:
+                metrics.close()
     return 0
+
+
+def _metrics(settings: Settings) -> Any:
+    if not settings.metrics_enabled:
+        return None
+    return telemetry.serve_metrics(settings.metrics_host, settings.metrics_port)
 
 
 def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
@@ -103,8 +114,11 @@ def _listen(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """Uvicorn's server with our end: not ready first, then no new connections, then out with exit code 0."""
 
-    def __init__(self, config: uvicorn.Config, gate: Gate, say: Say, beside: Beside | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, gate: Gate, say: Say, beside: Beside | None, metrics: int | None
+    ) -> None:
         super().__init__(config)
+        self._metrics = metrics
         self._gate, self._say, self._beside = gate, say, beside
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -113,7 +127,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self._beside is not None:
             self._beside.start()
-        self._say(_welcome(self._gate, sockets or [], self._beside))
+        self._say(_welcome(self._gate, sockets or [], self._beside, self._metrics))
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -143,12 +157,13 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _welcome(gate: Gate, sockets: Sequence[socket.socket], beside: Beside | None) -> str:
+def _welcome(gate: Gate, sockets: Sequence[socket.socket], beside: Beside | None, metrics: int | None) -> str:
     host, port = sockets[0].getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     keys = "no key needed on loopback" if gate.visitors.keyless else "keys needed"
     worker = "worker on" if beside is not None else "no worker here: missions are queued"
-    return f"kimera answers on {address} ({keys}; {worker})"
+    scrape = f"metrics on port {metrics}" if metrics else "no metrics"
+    return f"kimera answers on {address} ({keys}; {worker}; {scrape})"
 
 
 class Beside:
@@ -158,7 +173,7 @@ class Beside:
         self.home, self._say = home, say
         self.stop = threading.Event()
         self._note: Finding = ("degraded", "starting")
-        self._thread = threading.Thread(target=self._run, name="kimera-worker", daemon=True)
+        self._thread = threading.Thread(target=telemetry.carry(self._run), name="kimera-worker", daemon=True)
 
     def start(self) -> None:
         """Begin to take missions."""

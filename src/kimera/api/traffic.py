@@ -56,6 +56,7 @@ class Traffic:
             bound = self._bound[route, status // 100] = (answers, self._seconds.bind(route=route))
         bound[0].inc()
         bound[1].observe(seconds)
-        log.info("api.request", method=method, route=route, status=status, seconds=round(seconds, 6), key_id=key_id)
+        say = log.debug if route.startswith("/health/") and status < 500 else log.info
+        say("api.request", method=method, route=route, status=status, seconds=round(seconds, 6), key_id=key_id)
         if not traced and (status >= 500 or seconds > SLOW_SECONDS):
             telemetry.span_over("http.request", seconds, method=method, route=route, status=status)

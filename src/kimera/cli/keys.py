@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +39,13 @@ def keys_command() -> None:
 @json_option
 def create_command(name: str, tenant: str, scope: str, days: float | None, as_json: bool) -> int:
     """Make a key and print it on stdout, this once; only its sha256 is stored."""
+    from kimera.guardian.access import audited_keys
     from kimera.missions import control
-    from kimera.storage.keys import Keys
 
     with control.open_home(load_settings()) as home:
-        made = Keys(home.database).create(name, tenant, scope, lifetime=None if days is None else days * DAY)
+        made = audited_keys(home.database, _actor()).create(
+            name, tenant, scope, lifetime=None if days is None else days * DAY
+        )
     return _show_new(made, as_json)
 
 
@@ -51,11 +55,11 @@ def create_command(name: str, tenant: str, scope: str, days: float | None, as_js
 @json_option
 def rotate_command(key_id: str, grace_days: float, as_json: bool) -> int:
     """Make a successor of KEY_ID with the same name, tenant and scopes, and let the old one end."""
+    from kimera.guardian.access import audited_keys
     from kimera.missions import control
-    from kimera.storage.keys import Keys
 
     with control.open_home(load_settings()) as home:
-        made = Keys(home.database).rotate(key_id, grace=grace_days * DAY)
+        made = audited_keys(home.database, _actor()).rotate(key_id, grace=grace_days * DAY)
     return _show_new(made, as_json)
 
 
@@ -64,11 +68,11 @@ def rotate_command(key_id: str, grace_days: float, as_json: bool) -> int:
 @json_option
 def revoke_command(key_id: str, as_json: bool) -> int:
     """Let KEY_ID open nothing any more; running gateways notice within a second."""
+    from kimera.guardian.access import audited_keys
     from kimera.missions import control
-    from kimera.storage.keys import Keys
 
     with control.open_home(load_settings()) as home:
-        key = Keys(home.database).revoke(key_id)
+        key = audited_keys(home.database, _actor()).revoke(key_id)
     print_json(_row(key)) if as_json else click.echo(f"revoked {key.key_id} ({key.name})", err=True)
     return EXIT_OK
 
@@ -77,11 +81,11 @@ def revoke_command(key_id: str, as_json: bool) -> int:
 @json_option
 def list_command(as_json: bool) -> int:
     """List all keys with tenant, scopes and when they were last used; never the keys themselves."""
+    from kimera.guardian.access import audited_keys
     from kimera.missions import control
-    from kimera.storage.keys import Keys
 
     with control.open_home(load_settings()) as home:
-        keys = Keys(home.database).all()
+        keys = audited_keys(home.database, _actor()).all()
         now = home.clock.now().timestamp()
     if as_json:
         print_json([_row(key) | {"active": key.active(now)} for key in keys])
@@ -94,6 +98,15 @@ def list_command(as_json: bool) -> int:
             f"used {_day(key.last_used_at)}  expires {_day(key.expires_at)}  {key.name}"
         )
     return EXIT_OK
+
+
+def _actor() -> str:
+    """Return who runs the command, for the record."""
+    user = os.getuid()
+    try:
+        return f"cli:{pwd.getpwuid(user).pw_name}"
+    except KeyError:
+        return f"cli:{user}"
 
 
 def _show_new(made: NewKey, as_json: bool) -> int:

@@ -21,14 +21,17 @@ def serve_command(host: str | None, port: int | None, no_worker: bool) -> int:
     On SIGTERM or Ctrl-C it is not ready any more, lets running requests finish, gives steps under way back and ends
     with exit code 0. A second signal ends it at once.
     """
+    from kimera import telemetry
     from kimera.api.serve import serve
     from kimera.missions import control
 
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = load_settings().model_copy(update=given)
-    with control.open_home(settings) as home:
-        return serve(home, _say, with_worker=not no_worker)
+    log = telemetry.get_logger("serve")
 
+    def say(words: str) -> None:
+        click.echo(words)
+        log.info("serve.notice", text=words)
 
-def _say(words: str) -> None:
-    click.echo(words, err=True)
+    with control.open_home(settings) as home, control.recording(home, "serve"):
+        return serve(home, say, with_worker=not no_worker)

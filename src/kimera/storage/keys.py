@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -90,11 +90,17 @@ def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-class Keys:
-    """The keys of one database."""
+Note = Callable[[sa.Connection, str, ApiKey], None]
 
-    def __init__(self, database: Database) -> None:
+
+class Keys:
+    """The keys of one database. ``note`` is told of each change (key.create, key.rotate, key.revoke) inside its
+    transaction, so that a change and the record of it are stored together.
+    """
+
+    def __init__(self, database: Database, note: Note = lambda connection, action, key: None) -> None:
         self.database = database
+        self._note = note
 
     def create(self, name: str, tenant: str, scope: str, *, lifetime: float | None = None) -> NewKey:
         """Make and store a key that holds ``scope`` and the scopes below it, for ``lifetime`` seconds (None: ever).
@@ -116,7 +122,12 @@ class Keys:
             "scopes": " ".join(held),
         }
         values |= {"created_at": now, "expires_at": expires}
-        self.database.write(lambda connection: connection.execute(INSERT, values))
+
+        def work(connection: sa.Connection) -> None:
+            connection.execute(INSERT, values)
+            self._note(connection, "key.create", row)
+
+        self.database.write(work)
         return NewKey(secret, row)
 
     def rotate(self, key_id: str, *, grace: float = 0.0) -> NewKey:
@@ -130,13 +141,23 @@ class Keys:
         lifetime = None if old.expires_at is None else old.expires_at - old.created_at
         widest = [scope for scope in SCOPES if scope in old.scopes][-1]
         new = self.create(old.name, old.tenant, widest, lifetime=lifetime)
-        self.database.write(lambda connection: connection.execute(EXPIRE, {"of": key_id, "at": now + grace}))
+
+        def work(connection: sa.Connection) -> None:
+            connection.execute(EXPIRE, {"of": key_id, "at": now + grace})
+            self._note(connection, "key.rotate", old)
+
+        self.database.write(work)
         return new
 
     def revoke(self, key_id: str) -> ApiKey:
         """Let the key open nothing from now on; a second time is a no-op. Raises `NotFoundError`."""
-        self.get(key_id)
-        self.database.write(lambda connection: connection.execute(REVOKE, {"of": key_id, "at": self._now()}))
+        key = self.get(key_id)
+
+        def work(connection: sa.Connection) -> None:
+            if connection.execute(REVOKE, {"of": key_id, "at": self._now()}).rowcount == 1:
+                self._note(connection, "key.revoke", key)
+
+        self.database.write(work)
         return self.get(key_id)
 
     def get(self, key_id: str) -> ApiKey:
