@@ -4,8 +4,9 @@
 
 Child processes run small real missions. One half of the kills strikes at a write (before or after it, going through
 all of them), the other half at a random moment. Afterwards: every mission is DONE and whole, its packages and claims
-have the fingerprints of an undisturbed run, the row is the fold of its events, and no step was executed again after
-the engine had recorded it. The kill switch lives in this script's child only.
+have the fingerprints of an undisturbed run, the row is the fold of its events, how it ended is recorded once with the
+control plane's time, and no step was executed again after the engine had recorded it. The kill switch lives in this
+script's child only.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from kimera.missions import control  # noqa: E402
 from kimera.missions.contracts import fingerprint  # noqa: E402
 from kimera.settings import Settings  # noqa: E402
 from kimera.storage.fold import fold  # noqa: E402
+from kimera.storage.levels import service_levels  # noqa: E402
+from kimera.storage.outcomes import Outcomes  # noqa: E402
 
 KILLS_PER_MISSION = 3
 PHASE_SECONDS = 0.01
@@ -227,6 +230,7 @@ def run(kills: int, database: str | None, place: Path) -> dict[str, Any]:
         missions.append(mission_id)
     rows = [control.get(bench.home, one) for one in missions]
     executions, steps, late = bench.repeated()
+    levels = service_levels(bench.home.database).read("1d")
     result = {
         "database": "postgresql" if database else "sqlite",
         "kills": struck,
@@ -235,6 +239,8 @@ def run(kills: int, database: str | None, place: Path) -> dict[str, Any]:
         "done": sum(row.state == "DONE" and not row.partial for row in rows),
         "same_packages": sum(bench.marks(one) == expected for one in missions),
         "row_is_fold": sum(row == fold(control.events(bench.home, row.mission_id)) for row in rows),
+        "one_outcome": sum(outcomes_of(bench.home, one) for one in missions),
+        "orchestration_p95_ms": round(1_000 * (levels[-1].value or 0.0), 1),
         "executions": executions,
         "recorded_steps": steps,
         "repeated_after_recorded": late,
@@ -246,10 +252,16 @@ def run(kills: int, database: str | None, place: Path) -> dict[str, Any]:
     return result
 
 
+def outcomes_of(home: control.Home, mission_id: str) -> bool:
+    """Return whether a mission left one outcome, a success whose control time was measured."""
+    found = Outcomes(home.database).of(mission_id)
+    return len(found) == 1 and found[0].outcome in {"done", "degraded"} and bool(found[0].orchestration_seconds)
+
+
 def passed(result: dict[str, Any]) -> bool:
     """Return whether everything held."""
     every = result["missions"]
-    whole = all(result[name] == every for name in ("done", "same_packages", "row_is_fold"))
+    whole = all(result[name] == every for name in ("done", "same_packages", "row_is_fold", "one_outcome"))
     return whole and result["repeated_after_recorded"] == 0 and result["dead_letters"] == 0
 
 

@@ -159,6 +159,35 @@ def cli_page() -> str:
     return "\n".join([*lines, "## Exit codes", "", *table(["code", "name", "meaning"], exit_codes()), ""])
 
 
+def api_page() -> str:
+    """Return docs/api.md: every route with its operation id, the scope it needs and what it does."""
+    import tempfile
+
+    from kimera.api import create_app
+    from kimera.api.reference import describe
+    from kimera.missions.control import open_home
+
+    with tempfile.TemporaryDirectory() as place, open_home(Settings(home=Path(place), database_url=None)) as home:
+        document = describe(create_app(home))
+    rows = [
+        [
+            f"`{method.upper()}`",
+            f"`{path}`",
+            f"`{one['operationId']}`",
+            one["x-scope"].replace("public", "open"),
+            one["summary"],
+        ]
+        for path, operations in document["paths"].items()
+        for method, one in operations.items()
+    ]
+    text = (
+        "All routes of the gateway; `/api/docs` on a running one shows parameters, bodies and answers, and "
+        "`/api/openapi.json` gives the same to programs. [gateway.md](gateway.md) says how to use them."
+    )
+    header = ["method", "address", "operation", "needs", "what it does"]
+    return "\n".join(["# Routes", "", GENERATED, "", text, "", *table(header, rows), ""])
+
+
 def label_words(family: Family) -> str:
     """Return a family's labels, each with the values it can have."""
     words = []
@@ -194,7 +223,8 @@ def metrics_page() -> str:
         f"{len(METRICS)} families. Counters and histograms only grow: read them under `rate()` or `increase()`. A gauge"
         " histogram is how things are now: its quantile needs no `rate()`. Families marked *detailed only* exist with"
         " `KIMERA_METRICS_DETAILED=1`. No label holds an id, a path or a text; values beyond a label's cap count as"
-        f" `{OTHER}`. A histogram whose edges begin below zero has no `_sum`. Families of a room that does not run stay"
+        f" `{OTHER}`. A histogram whose edges begin below zero has no `_sum` and no `_count`: its bucket `+Inf`"
+        " counts. Families of a room that does not run stay"
         " at zero, gauges absent. [Boards and rules](README.md) read these names and no others."
     )
     buckets = [[name, " ".join(edge(value) for value in edges)] for name, edges in BUCKETS.items()]
@@ -208,6 +238,7 @@ def metrics_page() -> str:
 
 
 PAGES = {
+    "api.md": api_page,
     "settings.md": settings_page,
     "errors.md": errors_page,
     "cli.md": cli_page,

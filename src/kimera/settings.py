@@ -68,6 +68,9 @@ class Settings(BaseSettings):
         le=65_535,
         description="Port of the listener for Prometheus, one per process; 0: a free one.",
     )
+    secret_rules: Path | None = Field(
+        default=None, description="TOML file with more shapes of credentials to hide; google-re2 patterns."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO",
         description="Least level logged; setting it also makes `kimera run` print its JSON log lines on stderr.",

@@ -30,7 +30,7 @@ def generate() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["settings.md", "errors.md", "cli.md", "telemetry/metrics.md"])
+@pytest.mark.parametrize("name", ["api.md", "settings.md", "errors.md", "cli.md", "telemetry/metrics.md"])
 def test_a_generated_page_is_what_the_code_gives(generate: ModuleType, name: str) -> None:
     """Promise: settings, errors, commands and metrics in the docs are those of the code, word for word."""
     assert generate.PAGES[name]() == (DOCS / name).read_text(), STALE.format(name)

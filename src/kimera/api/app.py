@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Iterable
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -12,9 +13,10 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 import kimera
-from kimera.api import health
+from kimera.api import figures, health, memory, missions, reference
 from kimera.api.gate import Gate
 from kimera.api.middleware import Entrance
+from kimera.api.missions.following import NothingMore
 from kimera.api.problems import MEDIA_TYPE, Problem, for_framework, for_invalid
 from kimera.api.switchboard import Switchboard, mount
 from kimera.errors import KimeraError
@@ -38,11 +40,13 @@ def create_app(
     settings: Settings | None = None,
     *,
     worker: health.Probe | None = None,
+    kato: bool = False,
     more: Iterable[APIRouter] = (),
 ) -> FastAPI:
     """Return the gateway of an open home; ``worker`` says how the process that takes missions is doing.
 
-    ``more`` are routers beside the gateway's own, with their full prefix; each route names its scope with `requires`.
+    With ``kato`` the memory's routes stand at the root as well, where KATO's clients look for them. ``more`` are
+    routers beside the gateway's own, with their full prefix; each route names its scope with `requires`.
 
     Raises `ConfigurationError` for a wrong setting and for a route that does not say which scope it needs.
     """
@@ -61,10 +65,13 @@ def create_app(
         telemetry=OWN_TELEMETRY,
     )
     app.state.gate, app.state.home = gate, home
+    app.state.memories, app.state.memories_lock = None, threading.Lock()
     gate.board = Switchboard(app)
-    mount(app, health.router(), *more)
+    own = (health.router(), *missions.routers(), *memory.routers(kato=kato), figures.router(), reference.router())
+    mount(app, *own, *more)
     app.add_exception_handler(HTTPException, _framework_error)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(NothingMore, _nothing_more)
     app.add_middleware(Entrance, gate=gate)
     gate.board.survey()
     return app
@@ -87,12 +94,20 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def _framework_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _answer(request, for_framework(error.status_code, error.detail, error.headers))
+    headers = error.headers
+    if error.status_code == 405:
+        # the framework names the methods of the first route of the address only
+        headers = {"allow": ", ".join(sorted(request.app.state.gate.board.methods(request.url.path)))}
+    return _answer(request, for_framework(error.status_code, error.detail, headers))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     return _answer(request, for_invalid(error.errors()))
+
+
+async def _nothing_more(request: Request, error: Exception) -> Response:
+    return Response(status_code=204)
 
 
 def _answer(request: Request, problem: Problem) -> Response:

@@ -96,13 +96,16 @@ def _timed(probe: Probe) -> Answer:
 
 def probes_of(home: Home) -> dict[str, Probe]:
     """Return the probes of what every gateway stands on; the worker's is added by who runs it."""
-    return {
+    probes: dict[str, Probe] = {
         "database": lambda: _database(home),
         "blobs": lambda: _blobs(home),
         "disk": lambda: _disk(home),
         "sandbox": _Once(lambda: _sandbox(home)),
         "encoder": _Once(lambda: _encoder(home)),
     }
+    if (address := home.settings.redis_url) is not None:
+        probes["redis"] = lambda: _redis(address.get_secret_value())
+    return probes
 
 
 class _Once:
@@ -160,16 +163,35 @@ def _encoder(home: Home) -> Finding:
     return "degraded", "weights absent, keyword search only"
 
 
+def _redis(address: str) -> Finding:
+    """Ask Redis whether it is there; without it short-term memories fail and everything else goes on."""
+    try:
+        import redis
+    except ImportError:
+        return "degraded", "the client is not installed: pip install 'kimera[redis]'"
+    try:
+        with redis.Redis.from_url(address, socket_timeout=1.0, socket_connect_timeout=1.0) as client:
+            client.ping()
+    except (redis.RedisError, ValueError) as error:
+        return "degraded", type(error).__name__  # the message may hold the address, and that a password
+    return "ok", "answers"
+
+
 def router() -> APIRouter:
     """Return the two health routes; both are open to everybody and say nothing about missions."""
     routes = APIRouter(prefix="/health", tags=["health"], dependencies=[public()])
 
-    @routes.get("/live")
+    @routes.get("/live", operation_id="get_live", summary="Is the process alive")
     async def live() -> dict[str, str]:
         """Say that the process answers; touches no dependency."""
         return {"status": "ok"}
 
-    @routes.get("/ready")
+    @routes.get(
+        "/ready",
+        operation_id="get_ready",
+        summary="Is everything it stands on well",
+        responses={503: {"description": "Something is down, or the gateway is ending; the body says what."}},
+    )
     async def ready(request: Request) -> JSONResponse:
         """Name each dependency with status and time; 503 when one is down or the gateway is ending."""
         gate = request.app.state.gate

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import parse_qs
 
 from kimera import telemetry
 from kimera.api.gate import REQUEST_ID, Gate
@@ -40,6 +42,7 @@ BYE_SECONDS = 1.0
 RETRY_HINT = b"event: bye\ndata: {}\nretry: 2000\n\n"
 JSON = b"application/json"
 UPLOADS = (b"multipart/form-data", b"application/octet-stream")
+STREAM = re.compile(r"/api/missions/(m[0-9a-z]{17})/events")
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 BODYLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 EXPOSED = b"x-request-id, x-kaldra-status, etag, retry-after, idempotency-replayed, location"
@@ -199,10 +202,22 @@ class Exchange:
         if authorization is not None:
             self.principal = gate.ring.known(authorization) or await gate.ring.principal(authorization)
             gate.rates.key(self.principal.key_id)
+        elif (ticket := self._ticket()) is not None:
+            self.principal = await gate.ring.guest(*ticket)
+            gate.rates.key(self.principal.key_id)
         elif gate.visitors.keyless_ok(self.headers):
             self.principal = LOCAL
         else:
             raise Unauthenticated("This address needs a key.", error_code="KEY_MISSING")
+
+    def _ticket(self) -> tuple[str, str] | None:
+        """Return mission and ticket when this asks for an event stream with a ticket instead of a key."""
+        query: bytes = self.scope["query_string"]
+        if b"ticket=" not in query or self.method != "GET":
+            return None
+        stream = STREAM.fullmatch(self.scope["path"])
+        found = parse_qs(query.decode("latin-1")).get("ticket", [])
+        return (stream[1], found[0]) if stream and len(found) == 1 else None
 
     async def _preflight(self) -> None:
         fields = [

@@ -154,4 +154,5 @@ def for_invalid(found: Iterable[Mapping[str, Any]]) -> Problem:
     ]
     first = errors[0] if errors else {"location": "body", "message": "it has the wrong form"}
     more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
-    return Problem(422, f"{first['location']}: {first['message']}{more}.", errors=errors)
+    code = "BODY_INVALID" if first["location"].startswith("body") else None
+    return Problem(422, f"{first['location']}: {first['message']}{more}.", code, errors=errors)

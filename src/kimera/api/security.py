@@ -21,6 +21,7 @@ from kimera.clock import Clock
 from kimera.errors import ConfigurationError, Forbidden, KimeraError, StorageError, Unauthenticated
 from kimera.settings import Settings
 from kimera.storage.keys import SCOPES, ApiKey, Keys, digest_of, id_of
+from kimera.storage.tickets import Tickets
 
 __all__ = [
     "LOCAL",
@@ -199,6 +200,7 @@ class KeyRing:
 
     def __init__(self, keys: Keys, clock: Clock) -> None:
         self._keys = keys
+        self._tickets = Tickets(keys.database)
         self._clock = clock
         self._known: dict[str, tuple[ApiKey, Principal]] = {}
         self._loaded = float("-inf")
@@ -242,6 +244,17 @@ class KeyRing:
             return True
         found = self._known.get(principal.key_id)
         return found is not None and found[0].active(self._clock.now().timestamp())
+
+    async def guest(self, mission_id: str, ticket: str) -> Principal:
+        """Return for whom a stream's ticket was made, to read only; raises `Unauthenticated`. The ticket is used up."""
+        holder = await asyncio.to_thread(self._tickets.redeem, mission_id, ticket)
+        if holder is not None:
+            guest = Principal(holder.key_id, holder.tenant, frozenset({"read"}))
+            if self._clock.monotonic() - self._loaded > FRESH_SECONDS:
+                await self.refresh()
+            if self.holds(guest):
+                return guest
+        raise Unauthenticated("The ticket is unknown, used or has expired; get a new one.", error_code="TICKET_REFUSED")
 
     async def refresh(self) -> None:
         """Read the keys again, once for all who ask; raises `StorageError` when that has failed for too long."""

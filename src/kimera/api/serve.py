@@ -43,15 +43,18 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Say = Callable[[str], None]
 
 
-def serve(home: Home, say: Say, *, with_worker: bool = True, more: Iterable[APIRouter] = ()) -> int:
-    """Answer requests until SIGTERM or SIGINT, then end in order; returns the exit code. ``more`` as in `create_app`.
+def serve(home: Home, say: Say, *, with_worker: bool = True, kato: bool = False, more: Iterable[APIRouter] = ()) -> int:
+    """Answer requests until SIGTERM or SIGINT, then end in order; returns the exit code.
+
+    ``kato`` and ``more`` as in `create_app`.
 
     Raises `ConfigurationError` before anything listens: no key off loopback, a taken port, a wrong setting.
     """
     check_keys(home)
     metrics = _metrics(home.settings)
     beside = Beside(home, say) if with_worker else None
-    app = create_app(home, worker=beside.finding if beside else lambda: _elsewhere(home), more=more)
+    probe = beside.finding if beside else lambda: _elsewhere(home)
+    app = create_app(home, worker=probe, kato=kato, more=more)
     gate: Gate = app.state.gate
     settings = home.settings
     with contextlib.closing(_listen(settings.host, settings.port)) as listener:

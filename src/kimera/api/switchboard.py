@@ -90,6 +90,12 @@ class Switchboard:
                     return route, {name: known[name].convert(text) for name, text in match.groupdict().items()}
         return None
 
+    def methods(self, path: str) -> set[str]:
+        """Return what may be asked of this address."""
+        plain = {method for method, known in self._plain if known == path}
+        fitting = ((method, route) for (method, _), routes in self._patterns.items() for route in routes)
+        return plain | {method for method, route in fitting if route.path_regex.match(path)}
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = self.find(scope["method"], scope["path"]) if scope["type"] == "http" else None
         if found is None:

@@ -219,11 +219,5 @@ def retry_command(mission: str, track: Any, out: Path | None, no_wait: bool, as_
     lines = wants_lines(settings, as_json=as_json)
     with control.open_home(settings) as home, control.recording(home, "retry", lines=lines):
         mission_id = find(home, mission)
-        row = control.get(home, mission_id)
-        failed = [name for name, status in row.track_status.items() if status == "failed"]
-        wanted: list[Any] = [track] if track else failed
-        if not wanted:
-            raise ValidationError("No track of this mission failed; name one with --track to run it again.", "track")
-        for name in wanted:
-            control.retry(home, mission_id, name)
+        control.retry(home, mission_id, track)
         return drive(home, mission_id, out=out, wait=not no_wait, as_json=as_json)

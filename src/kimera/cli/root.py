@@ -29,7 +29,10 @@ COMMANDS = {
     "worker": "kimera.cli.operate:worker_command",
     "serve": "kimera.cli.serve:serve_command",
     "keys": "kimera.cli.keys:keys_command",
+    "audit": "kimera.cli.audit:audit_command",
+    "slo": "kimera.cli.slo:slo_command",
     "telemetry": "kimera.cli.telemetry:telemetry_command",
+    "memory": "kimera.cli.memory:memory_command",
     "doctor": "kimera.cli.operate:doctor_command",
 }
 

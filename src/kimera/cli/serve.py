@@ -15,7 +15,8 @@ __all__ = ["serve_command"]
     "--port", type=click.IntRange(0, 65_535), help="Port to listen on, 0 for a free one. Default: KIMERA_PORT."
 )
 @click.option("--no-worker", is_flag=True, help="Only answer and queue; a `kimera worker` elsewhere executes missions.")
-def serve_command(host: str | None, port: int | None, no_worker: bool) -> int:
+@click.option("--kato", is_flag=True, help="Mount the memory's routes at the root as well, for KATO's clients.")
+def serve_command(host: str | None, port: int | None, no_worker: bool, kato: bool) -> int:
     """Answer HTTP requests until told to end, and execute missions in the same process.
 
     On SIGTERM or Ctrl-C it is not ready any more, lets running requests finish, gives steps under way back and ends
@@ -34,4 +35,4 @@ def serve_command(host: str | None, port: int | None, no_worker: bool) -> int:
         log.info("serve.notice", text=words)
 
     with control.open_home(settings) as home, control.recording(home, "serve"):
-        return serve(home, say, with_worker=not no_worker)
+        return serve(home, say, with_worker=not no_worker, kato=kato)

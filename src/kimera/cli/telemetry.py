@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import click
 
 from kimera.cli.output import EXIT_NOT_HELD, EXIT_OK, json_option, print_json
+from kimera.settings import load_settings
 
 __all__ = ["telemetry_command"]
 
@@ -83,4 +85,58 @@ def push_command(source: Path | None, plain: bool) -> int:
     folder = source or dashboards.observability_folder() / "grafana"
     for name, board in dashboards.read_boards(folder).items():
         click.echo(f"{name} -> {dashboards.push_board(grafana, board, plain=plain)}")
+    return EXIT_OK
+
+
+day_option = click.DateTime(["%Y-%m-%d"])
+
+
+@telemetry_command.command("export")
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write to; the same one each time.",
+)
+@click.option("--since", type=day_option, help="First UTC day (default: where the last run stopped).")
+@click.option("--until", type=day_option, help="Last UTC day (default: yesterday, the last one that is over).")
+@click.option("--tables", help="Names with commas (default: all without text).")
+@click.option("--with-text", is_flag=True, help="Also write questions and messages, as table texts.")
+@click.option("--text-days", type=click.IntRange(min=0), help="Delete exported texts of days older than this.")
+@json_option
+def export_command(
+    target: Path,
+    since: datetime | None,
+    until: datetime | None,
+    tables: str | None,
+    with_text: bool,
+    text_days: int | None,
+    as_json: bool,
+) -> int:
+    """Write closed days as Parquet for a warehouse; run again, it goes on where it stopped."""
+    from kimera.missions import control
+    from kimera.storage.warehouse import Warehouse
+    from kimera.telemetry.reading import warehouse
+
+    with control.open_home(load_settings()) as home:
+        done = warehouse.export(
+            Warehouse(home.database),
+            target,
+            since=since.date() if since else None,
+            until=until.date() if until else None,
+            tables=[name.strip() for name in tables.split(",")] if tables else None,
+            with_text=with_text,
+            clock=home.clock,
+        )
+        if text_days is not None:
+            done.forgotten = warehouse.forget_texts(target, text_days, home.clock)
+    if as_json:
+        print_json(done.as_json())
+        return EXIT_OK
+    for name, rows in done.files.items():
+        click.echo(f"{rows:>9}  {name}")
+    for name in done.forgotten:
+        click.echo(f"  deleted  {name}")
+    click.echo(f"{done.rows} rows in {len(done.files)} files below {target}")
     return EXIT_OK

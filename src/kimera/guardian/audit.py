@@ -56,11 +56,15 @@ class Anchor:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """Whether the chain holds; ``first_bad`` is the number of the first row changed, missing or out of place."""
+    """Whether the chain holds; ``first_bad`` is the number of the first row changed, missing or out of place.
+
+    ``last`` is the last row that holds: noted elsewhere, it is the anchor of a later look.
+    """
 
     ok: bool
     count: int
     first_bad: int | None = None
+    last: Anchor | None = None
 
 
 class AuditStore(Protocol):
@@ -109,9 +113,10 @@ class AuditLog:
             if anchor is not None and anchor.seq == expected and anchor.hash != row["hash"]:
                 return AuditReport(False, count, expected)
             previous, count = row["hash"], expected
+        last = Anchor(count, previous) if count else None
         if anchor is not None and anchor.seq > count:
-            return AuditReport(False, count, count + 1)
-        return AuditReport(True, count)
+            return AuditReport(False, count, count + 1, last)
+        return AuditReport(True, count, None, last)
 
 
 def chained(row: dict[str, Any], previous: str) -> dict[str, Any]:

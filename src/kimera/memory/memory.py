@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kimera.clock import Clock
 from kimera.errors import ValidationError
 from kimera.guardian import Label
-from kimera.memory import changes, reading
+from kimera.memory import changes, reading, traces
 from kimera.memory.answers import Answers, Question
 from kimera.memory.changes import Changed, Selection
 from kimera.memory.contracts import Learned, MemoryTuning, NextEvents, Predictions, Why
@@ -30,6 +30,7 @@ from kimera.memory.sessions import Session, clean_ttl
 from kimera.memory.stm import Held, StmStore
 from kimera.memory.store import MemoryStore
 from kimera.memory.symbols import clean_emotives, clean_events, clean_metadata, clean_symbol, clean_text
+from kimera.memory.traces import Ingested
 from kimera.memory.transfer import Exported, Imported, copy_log, export, import_, snapshot
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Memory"]
 
 T = TypeVar("T")
+SWEEP = 64  # sessions made between two looks for those that have outlived their time
 
 
 class Memory:
@@ -55,6 +57,7 @@ class Memory:
         self._lock = threading.Lock()
         self._answers = Answers(store, self._follower, memories.tuning)
         self._owner = False
+        self._made = 0
 
     @classmethod
     def open(
@@ -141,6 +144,9 @@ class Memory:
             if held is None:
                 ttl = resolve(cleaned, self._config).ttl_seconds
                 held = self.stm_store.create(self.store.memory, name, cleaned, now, now + ttl)
+                self._made += 1
+                if self._made % SWEEP == 0:
+                    self.stm_store.sweep(now)
                 session = None
             if session is None or session.key != held.key:
                 session = self._sessions[name] = Session(self, held)
@@ -353,6 +359,23 @@ class Memory:
     def affinity(self, symbol: str | None = None) -> dict[str, Any]:
         """Return a symbol's affinity per emotive, or that of every symbol that has one."""
         return self._follower.affinities(None if symbol is None else clean_symbol(symbol, "symbol"))
+
+    def ingest(
+        self,
+        records: Iterable[Any],
+        format: str,  # noqa: A002 - the word of the field
+        *,
+        source: str = "",
+        learn: bool = True,
+        attributes: Iterable[str] | None = None,
+        outcome: Mapping[str, float] | None = None,
+    ) -> Ingested:
+        """Learn recorded traces, one pattern each; ``format`` is otlp, openai, anthropic, mcp or kimera.
+
+        All or nothing. A trace that has a name is learned once, however often it is ingested. With ``learn`` off it is
+        only said which patterns these are. Raises `ValidationError` (BODY_INVALID) naming the wrong record.
+        """
+        return traces.ingest(self, records, format, source, learn, attributes, outcome)
 
     def now(self) -> float:
         """Return seconds since 1970 on the memory's clock."""

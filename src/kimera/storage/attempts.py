@@ -18,7 +18,7 @@ from kimera.errors import NotFoundError
 from kimera.storage.artifacts import Artifact, add_artifacts
 from kimera.storage.database import Database
 from kimera.storage.missions import Brief, Entry, Missions
-from kimera.storage.schema import attempts, dead_letters, handoffs, steps, versions
+from kimera.storage.schema import attempts, briefs, dead_letters, handoffs, steps, versions
 
 __all__ = ["Attempt", "Attempts", "DeadLetter", "Failure", "Version"]
 
@@ -66,6 +66,11 @@ SELECT_HANDED = sa.select(handoffs.c.number).where(
 INSERT_HANDOFF = handoffs.insert()
 INSERT_VERSION = versions.insert()
 SELECT_VERSIONS = sa.select(versions).where(versions.c.mission_id == sa.bindparam("id")).order_by(versions.c.version)
+SELECT_NEWEST = (
+    sa.select(versions).where(versions.c.mission_id == sa.bindparam("id")).order_by(versions.c.version.desc()).limit(1)
+)
+THIS_VERSION = versions.c.version == sa.bindparam("number")
+OF_TENANT = sa.exists().where(briefs.c.mission_id == versions.c.mission_id, briefs.c.tenant == sa.bindparam("tenant"))
 COUNT_OPEN = (
     sa.select(attempts.c.status, sa.func.count().label("n"))
     .where(attempts.c.status.in_(OPEN))
@@ -335,6 +340,16 @@ class Attempts:
         """Return every version, oldest first."""
         found = self.database.read(lambda connection: connection.execute(SELECT_VERSIONS, {"id": mission_id}).all())
         return [Version(**row._asdict()) for row in found]
+
+    def version(self, mission_id: str, number: int | None = None, tenant: str | None = None) -> Version | None:
+        """Return one version, the newest by default, None when there is none (of this tenant)."""
+        statement, where = SELECT_NEWEST, dict[str, Any](id=mission_id)
+        if number is not None:
+            statement, where = statement.where(THIS_VERSION), where | {"number": number}
+        if tenant is not None:
+            statement, where = statement.where(OF_TENANT), where | {"tenant": tenant}
+        found = self.database.read(lambda connection: connection.execute(statement, where).first())
+        return None if found is None else Version(**found._asdict())
 
     def census(self) -> dict[str, int]:
         """Return how many attempts are pending and running, and under ``dead`` how many dead letters are open."""

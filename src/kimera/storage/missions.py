@@ -17,6 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from kimera import telemetry
+from kimera.clock import Clock
 from kimera.errors import ConflictError, NotFoundError
 from kimera.storage.database import Database
 from kimera.storage.fold import ALLOWED, TERMINAL, MissionRow, fold_one
@@ -53,6 +54,13 @@ SELECT_TENANT_ROWS = (
 BEFORE = briefs.c.mission_id < sa.bindparam("before")
 BEFORE_ROW = missions.c.mission_id < sa.bindparam("before")
 IN_STATE = missions.c.state == sa.bindparam("state")
+OPEN_STATES = sorted(set(ALLOWED) - TERMINAL)
+SELECT_SOME_OPEN = (  # states are listed, not excluded: that is a range of an index, however many missions have ended
+    sa.select(missions.c.mission_id)
+    .join(briefs, briefs.c.mission_id == missions.c.mission_id)
+    .where(missions.c.state.in_(OPEN_STATES), OF_TENANT)
+    .limit(sa.bindparam("limit"))
+)
 SELECT_HEADS = sa.select(missions.c.mission_id, missions.c.seq, missions.c.state).where(
     missions.c.mission_id.in_(sa.bindparam("ids", expanding=True))
 )
@@ -83,6 +91,9 @@ UPDATE_ROW = missions.update().where(
     missions.c.state == sa.bindparam("old_state"),
     missions.c.seq == sa.bindparam("old_seq"),
 )
+
+OWED = 10_000
+"""Missions of which a process remembers control time that no event has yet."""
 
 Also = Callable[[sa.Connection], None]
 
@@ -129,10 +140,29 @@ class Entry:
     attempt: int | None = None
 
 
+class _Watch:
+    """What a control step has taken: from its call, with what was owed, to the moment it is written down."""
+
+    def __init__(self, clock: Clock, owed: float) -> None:
+        self.clock, self.owed = clock, owed
+        self.begun = clock.monotonic() - owed
+        self.noted = 0.0
+
+    def read(self) -> float:
+        """Return the seconds so far, to be written down."""
+        self.noted = self.clock.monotonic() - self.begun
+        return round(self.noted, 6)
+
+    def rest(self) -> float:
+        """Return the seconds since they were written down."""
+        return self.clock.monotonic() - self.begun - self.noted
+
+
 class Missions:
     """Rows and events of missions in one database."""
 
     def __init__(self, database: Database, on_append: Callable[[str], None] | None = None) -> None:
+        self._owed: dict[str, float] = {}
         self.database = database
         self.on_append = on_append or (lambda mission_id: None)
         self.on_record: Callable[[str, Sequence[Entry]], None] = lambda mission_id, entries: None
@@ -140,7 +170,7 @@ class Missions:
 
     def create(self, brief: Brief, created: Entry, then: Sequence[Entry] = (), also: Also | None = None) -> str:
         """Store a new mission and return its id, or the id of the mission already stored for the same key or id."""
-        begun = self.database.clock.monotonic()
+        watch = _Watch(self.database.clock, self._owed.get(brief.mission_id, 0.0))
 
         entries = [created, *then]
 
@@ -152,7 +182,7 @@ class Missions:
             if known is not None:
                 return str(known.mission_id)
             connection.execute(INSERT_BRIEF, asdict(brief))
-            rows, row = self._folded(None, brief.mission_id, entries, begun)
+            rows, row = self._folded(None, brief.mission_id, entries, watch)
             connection.execute(INSERT_MISSION, _as_values(row))
             connection.execute(INSERT_EVENT, rows)
             if also is not None:
@@ -165,6 +195,7 @@ class Missions:
             # another process stored the same key between our look and our insert: take its mission
             mission_id = self.database.write(work)
         if mission_id == brief.mission_id:
+            self._settle(mission_id, entries, watch)
             _echo(mission_id, entries)
             self.on_record(mission_id, entries)
         self.on_append(mission_id)
@@ -184,7 +215,7 @@ class Missions:
         ``only_if`` may refuse inside the transaction, ``also`` writes other rows in it. Raises `NotFoundError` for an
         unknown mission and `ConflictError` for a transition that `ALLOWED` does not list.
         """
-        begun = self.database.clock.monotonic()
+        watch = _Watch(self.database.clock, self._owed.get(mission_id, 0.0))
         expected = None if expect is None else frozenset(expect)
 
         def work(connection: sa.Connection) -> list[Entry]:
@@ -198,7 +229,7 @@ class Missions:
             fresh = [entry for entry in entries if entry.key not in seen]
             if not fresh or (only_if is not None and not only_if(connection)):
                 return []
-            rows, after = self._folded(row, mission_id, fresh, begun)
+            rows, after = self._folded(row, mission_id, fresh, watch)
             old = {"old_id": mission_id, "old_state": row.state, "old_seq": row.seq}
             changed = connection.execute(UPDATE_ROW.values(_changes(row, after)), old)
             if changed.rowcount != 1:
@@ -213,10 +244,18 @@ class Missions:
         with _transition(entries):
             done = self.database.write(work)
         if done:
+            self._settle(mission_id, done, watch)
             _echo(mission_id, done)
             self.on_record(mission_id, done)
             self.on_append(mission_id)
         return bool(done)
+
+    def owe(self, mission_id: str, seconds: float) -> None:
+        """Count control time spent outside of a transaction with the mission's next control step in this process."""
+        if len(self._owed) >= OWED:
+            # missions accepted here and worked on elsewhere: their last commit is all that is forgotten
+            self._owed.pop(next(iter(self._owed)), None)
+        self._owed[mission_id] = self._owed.get(mission_id, 0.0) + seconds
 
     def get(self, mission_id: str, tenant: str | None = None) -> MissionRow:
         """Return one row; raises `NotFoundError`, also when a tenant is given and the mission is another's."""
@@ -275,6 +314,11 @@ class Missions:
         """Return every mission that has not ended, oldest first."""
         return self._rows(SELECT_OPEN)
 
+    def count_unfinished(self, tenant: str, most: int) -> int:
+        """Return how many missions of a tenant have not ended, counting no further than ``most``."""
+        where = {"tenant": tenant, "limit": most}
+        return len(self.database.read(lambda connection: connection.execute(SELECT_SOME_OPEN, where).all()))
+
     def pending(self) -> list[MissionRow]:
         """Return the missions nobody has begun, oldest first."""
         return self._rows(SELECT_PENDING)
@@ -289,20 +333,28 @@ class Missions:
         found = self.database.read(lambda connection: connection.execute(statement, parameters).all())
         return [_from_values(row._asdict()) for row in found]
 
+    def _settle(self, mission_id: str, entries: Sequence[Entry], watch: _Watch) -> None:
+        """Forget what was owed and is now in an event; what the commit took belongs to the next one."""
+        if not any(entry.type in TIMED for entry in entries):
+            return
+        left = self._owed.pop(mission_id, 0.0) - watch.owed + watch.rest()
+        if not any(entry.payload.get("new") in TERMINAL for entry in entries):
+            self.owe(mission_id, left)
+
     def _close(self, connection: sa.Connection, row: MissionRow) -> None:
         """Write how the round ended, from what its events say."""
         found = connection.execute(SELECT_TELLING, {"id": row.mission_id}).all()
         record(connection, row, [_event(one) for one in found])
 
     def _folded(
-        self, row: MissionRow | None, mission_id: str, entries: Sequence[Entry], begun: float
+        self, row: MissionRow | None, mission_id: str, entries: Sequence[Entry], watch: _Watch
     ) -> tuple[list[dict[str, Any]], MissionRow]:
         at = self.database.clock.now().astimezone(UTC)
         if row is not None:
             # the wall clock may step back; a mission's own events never do
             at = max(at, datetime.fromisoformat(row.updated_at))
         # what the control plane takes is kept with what it decided, so that no kill can lose or double it
-        taken = {"seconds": round(self.database.clock.monotonic() - begun, 6)}
+        taken = {"seconds": watch.read()}
         rows = []
         for entry in entries:
             event = MissionEvent(
@@ -315,6 +367,7 @@ class Missions:
                 request_id=telemetry.current().request_id[:64],
                 payload=parse(entry.type, entry.payload | (taken if entry.type in TIMED else {})),
             )
+            taken = {"seconds": 0.0} if entry.type in TIMED else taken
             if row is not None and event.type == "mission.state":
                 _check_transition(row, str(event.payload["new"]))
             row = fold_one(row, event)

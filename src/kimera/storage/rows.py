@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from kimera.errors import KimeraError
 from kimera.storage.database import Database
 
-__all__ = ["Named", "Rows", "Statement", "StatementTimes", "Transactions"]
+__all__ = ["Named", "Rows", "Statement", "StatementTimes", "Transactions", "plan_of"]
 
 T = TypeVar("T")
 Work = Callable[["Rows"], T]
@@ -64,6 +64,19 @@ def _text(dialect: str, statement: Statement) -> str:
     return str(statement.compile(dialect=POSTGRES))
 
 
+def plan_of(rows: Rows, statement: Statement) -> list[str]:
+    """Return the database's plan for a statement, line by line, without running it; values are placeholders."""
+    text = _text(rows.dialect, statement)
+    if isinstance(statement, Named):
+        statement = statement[rows.dialect]
+    assert isinstance(statement, sa.ClauseElement)
+    binds = statement.compile(dialect=SQLITE if rows.dialect == "sqlite" else POSTGRES).params
+    # unknown types take text, which both databases read as what the column wants
+    values = {name: "[]" if name == "ids" else "1" for name in binds}
+    words = "EXPLAIN QUERY PLAN " if rows.dialect == "sqlite" else "EXPLAIN "
+    return [str(row[-1]) for row in rows.connection.execute(words + text, values).fetchall()]
+
+
 class StatementTimes:
     """How often each statement ran, how many rows it gave and how long the last thousand runs took."""
 
@@ -94,6 +107,14 @@ class Rows:
         self.connection = connection
         self.dialect = database.engine.dialect.name
         self.times = times
+
+    def explain(self, statement: Statement) -> list[str]:
+        """Return the database's plan for a statement with nulls as its values, a line each."""
+        chosen = statement[self.dialect] if isinstance(statement, Named) else statement
+        assert isinstance(chosen, sa.ClauseElement)
+        compiled = chosen.compile(dialect=SQLITE if self.dialect == "sqlite" else POSTGRES)
+        ask = "EXPLAIN QUERY PLAN " if self.dialect == "sqlite" else "EXPLAIN "
+        return [str(row[-1]) for row in self.connection.execute(ask + str(compiled), dict.fromkeys(compiled.params))]
 
     def run(self, statement: Statement, values: Mapping[str, Any] | None = None) -> Any:
         """Execute one statement and return the driver's cursor."""

@@ -32,6 +32,7 @@ OPERATIONS = {
     "spend": "spend",
     "tickets": "access",
     "trail": "telemetry",
+    "warehouse": "telemetry",
     "workers": "worker",
 }
 """Operation by module of this room; those of `SPLIT` get ``_read`` or ``_write`` behind it."""

@@ -26,6 +26,9 @@ from kimera.telemetry.retention.store import LogRecord, MemoryStore, SpanRecord,
 if TYPE_CHECKING:
     from kimera.telemetry.reading.exposition import serve_metrics
     from kimera.telemetry.reading.series import series
+    from kimera.telemetry.reading.slo import slo
+    from kimera.telemetry.reading.summary import summary
+    from kimera.telemetry.reading.warehouse import export
     from kimera.telemetry.running import run_metrics
 
 __all__ = [
@@ -51,6 +54,7 @@ __all__ = [
     "current",
     "detailed",
     "dropped",
+    "export",
     "flush",
     "frames_of",
     "get_logger",
@@ -66,14 +70,23 @@ __all__ = [
     "series",
     "serve_metrics",
     "shutdown",
+    "slo",
     "span",
     "span_over",
     "spanned",
+    "summary",
     "switch_metrics",
     "watch",
 ]
 
-LATE = {"run_metrics": "running", "serve_metrics": "reading.exposition", "series": "reading.series"}
+LATE = {
+    "export": "reading.warehouse",
+    "run_metrics": "running",
+    "serve_metrics": "reading.exposition",
+    "series": "reading.series",
+    "slo": "reading.slo",
+    "summary": "reading.summary",
+}
 """Public names whose modules are loaded when they are first asked for, because few processes need them."""
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
+from pydantic import SecretStr
 from tests.unit.api.conftest import Caller, make_app
 
 from kimera.api import health
@@ -107,3 +111,28 @@ async def test_health_needs_no_key_even_off_loopback(home: control.Home, caller:
     client = caller(make_app(home, host="0.0.0.0", allowed_hosts="kimera.test"), host="10.0.0.7:8000")
     assert 200 == (await client.get("/health/live")).status_code
     assert 401 == (await caller(make_app(home, host="0.0.0.0")).get("/api/probe/read/x")).status_code
+
+
+async def test_redis_is_asked_when_it_is_configured(home: control.Home) -> None:
+    """Promise: a Redis that is away is degraded, not down, and its password is nowhere in the answer."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"redis://:canary-word@127.0.0.1:{free.getsockname()[1]}/0"
+    assert "redis" not in health.probes_of(home)
+    probes = health.probes_of(
+        replace(home, settings=home.settings.model_copy(update={"redis_url": SecretStr(address)}))
+    )
+    found = health.Health({"redis": probes["redis"]})
+    await found.refresh()
+    assert "degraded" == found.answers["redis"].status
+    assert "canary-word" not in str(found.document(draining=False))
+    assert found.ready
+
+
+@pytest.mark.redis
+async def test_a_redis_that_answers_is_well() -> None:
+    """Promise: a reachable Redis is ok."""
+    found = health._redis("redis://127.0.0.1:6379/0")
+    if found[0] != "ok" and not os.environ.get("KIMERA_REQUIRE_SERVICES"):
+        pytest.skip("no Redis server")
+    assert ("ok", "answers") == found

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from kimera.errors import ConfigurationError
 from kimera.guardian import redactor
 from kimera.guardian.checks import pii
 from kimera.settings import Settings
@@ -94,6 +97,27 @@ def test_a_short_password_does_not_stop_the_start_and_is_hidden_where_its_shape_
     redact = redactor(settings("postgresql://app:abc@db.example/k"))
     assert "abc cannot reach db.example" == redact("abc cannot reach db.example")
     assert "redis://app:[REDACTED:url_password]@db.example" == redact("redis://app:abc@db.example")
+
+
+def test_further_rules_come_from_a_file(tmp_path: Path) -> None:
+    """Promise: a file of rules adds shapes to the redactor; without it they are gone again."""
+    rules = tmp_path / "rules.toml"
+    rules.write_text("[[rule]]\nid='badge'\nkeywords=['badge-']\npattern='badge-[0-9]{6}'")
+    assert "[REDACTED:badge]" == redactor(Settings(secret_rules=rules))("badge-123456")
+    assert "badge-123456" == redactor(Settings())("badge-123456")
+
+
+@pytest.mark.parametrize(
+    "text", ["[[rule]]\nid='x'", "not toml", "[[rule]]\nid='x'\nkeywords=['x']\npattern='('", "a = 1"]
+)
+def test_rules_that_cannot_be_used_stop_the_start(text: str, tmp_path: Path) -> None:
+    """Promise: a bad file of rules is a configuration error that says what to mend."""
+    rules = tmp_path / "rules.toml"
+    rules.write_text(text)
+    with pytest.raises(ConfigurationError, match="KIMERA_SECRET_RULES"):
+        redactor(Settings(secret_rules=rules))
+    with pytest.raises(ConfigurationError, match="KIMERA_SECRET_RULES"):
+        redactor(Settings(secret_rules=tmp_path / "nothing"))
 
 
 def test_a_log_line_without_anything_to_hide_is_unchanged() -> None:

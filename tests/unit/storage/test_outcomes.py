@@ -88,6 +88,23 @@ def test_control_time_is_the_sum_of_the_recorded_steps(database: Database) -> No
     assert 0.5 == outcome.orchestration_seconds
 
 
+def test_time_around_a_step_counts_with_the_next_one(database: Database) -> None:
+    """Promise: what preparing and committing took is added to the next control step, and never twice."""
+    missions = begin(database)
+    missions.owe("m1", 0.25)
+
+    def commit(connection: sa.Connection) -> None:
+        wait(database, 0.125)
+
+    missions.append("m1", [Entry("run", "mission.state", {"old": "PENDING", "new": "RUNNING"})], also=commit)
+    missions.append("m1", [report(partial=True)], also=commit)
+    move(missions, "RUNNING", "FUSION")
+    move(missions, "FUSION", "DONE", 0, report(number=2))
+    taken = [event.payload["seconds"] for event in missions.events("m1") if event.type == "mission.state"]
+    assert [0.25, 0.125, 0.0] == taken
+    assert 0.375 == Outcomes(database).of("m1")[0].orchestration_seconds
+
+
 def test_flags_of_the_report_tell_the_endings_apart(database: Database) -> None:
     """Promise: partial wins over degraded, degraded over done; a deadline is the cause of a partial end."""
     degraded = Entry("degraded", "degraded", {"cause": "no_model", "text": "t"})

@@ -32,6 +32,7 @@ class Rule:
     pattern: Any
     entropy: float = 0.0
     digits: bool = False
+    words: frozenset[str] = frozenset()
     yes: tuple[str, ...] = ()
     no: tuple[str, ...] = ()
 
@@ -83,6 +84,7 @@ def load_rules(source: str) -> tuple[Rule, ...]:
                 pattern,
                 float(entry.get("entropy", 0)),
                 bool(entry.get("digits", False)),
+                frozenset(entry.get("words", ())),
                 tuple(entry.get("yes", ())),
                 tuple(entry.get("no", ())),
             )
@@ -96,8 +98,9 @@ _more: tuple[Rule, ...] = ()
 def use_rules(rules: Iterable[Rule]) -> None:
     """Add rules of an installed scanner to our own, for this process; ours are tried first."""
     global _more
-    _more = tuple(rules)
-    _rules.cache_clear()
+    if (wanted := tuple(rules)) != _more:
+        _more = wanted
+        _rules.cache_clear()
 
 
 @cache
@@ -129,6 +132,8 @@ def _spans(rule: Rule, data: bytes) -> list[tuple[int, int]]:
 
 def _is_likely(rule: Rule, value: bytes) -> bool:
     if rule.digits and not (any(48 <= byte <= 57 for byte in value) and any(byte > 64 for byte in value)):
+        return False
+    if rule.words and value.decode("ascii").lower() in rule.words:
         return False
     return rule.entropy == 0 or _entropy(value) >= rule.entropy
 

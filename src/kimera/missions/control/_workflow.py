@@ -19,6 +19,7 @@ from kimera.missions.contracts import TrackName
 from kimera.missions.control._floor import Floor, Interrupted, floor, underway
 from kimera.missions.control._reports import act, look_for_news
 from kimera.missions.control._steps import Recorded, Ticket, bury, fail_track, ingest, run_phase, step_name
+from kimera.missions.control.habits import learn_mission
 from kimera.resilience import Event, Retry, RetryScheduled
 from kimera.storage.attempts import Failure
 from kimera.storage.missions import Entry
@@ -74,8 +75,11 @@ async def _dispatch(mission_id: str, track: Recorded, again: int) -> None:
     child = f"{mission_id}:{track['track']}:{track['attempt']}"
     name, attempt = track["track"], track["attempt"]
     identity = SetWorkflowID(f"{child}:again:{again}" if again else child)
+    home = floor().home
+    begun = home.clock.monotonic()
     with telemetry.span("dispatch.enqueue", queue=name, attempt=attempt), identity:
         await DBOS.start_workflow_async(track_workflow, mission_id, name, attempt, track["phases"])
+    home.missions.owe(mission_id, home.clock.monotonic() - begun)
 
 
 async def _ingest(mission_id: str, round_: int) -> Recorded:
@@ -114,7 +118,9 @@ async def _act(mission_id: str, round_: int, number: str, news: Recorded) -> Rec
         with telemetry.span("fusion.run", reason=news["reason"], final=bool(news["final"])) as span:
             done = await here.at_desk(act, here, mission_id, round_, number, news)
             span.set(version=done.get("version", 0))
-            return done
+        if done["status"] == "over":
+            await here.at_desk(learn_mission, here.home, mission_id)
+        return done
 
     return await _in_order(mission_id, f"fuse:{round_}:{number}", work, failed)
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kimera import telemetry
-from kimera.errors import ConflictError, NotFoundError, StorageError, ValidationError
+from kimera.errors import ConflictError, NotFoundError, RateLimited, StorageError, ValidationError
 from kimera.missions.contracts import MissionOptions, MissionOutcomePackage, MissionState, TrackName
 from kimera.missions.control._ahead import Ahead
 from kimera.missions.control._envelope import at_work, read_envelope
@@ -48,6 +48,7 @@ __all__ = [
     "brief",
     "briefs",
     "cancel",
+    "check_room",
     "dead_letters",
     "events",
     "get",
@@ -70,6 +71,7 @@ LOCAL = "local"
 """The tenant of whoever uses the command line, and of a gateway without keys."""
 
 QUESTION_LIMIT = 4_000
+ROOM_SECONDS = 5.0
 SERVE_SECONDS = 0.1
 REVIVE_SECONDS = 5.0
 UNFINISHED = ("PENDING", "RUNNING", "FUSION")
@@ -95,6 +97,7 @@ def submit(
     used before returns the first mission. Raises `ValidationError` for an empty or oversized question, a missing
     folder, no or unknown tracks, a deadline that is not positive.
     """
+    begun = home.clock.monotonic()
     options = options or MissionOptions(deadline=home.settings.deadline)
     words = " ".join(question.split())
     place = Path(folder).expanduser().absolute()
@@ -116,6 +119,7 @@ def submit(
     )
     with telemetry.bind(mission_id=mission_id, session_id=session_id), telemetry.span("mission.accept") as span:
         envelope = telemetry.headers()
+        home.missions.owe(mission_id, home.clock.monotonic() - begun)
         stored = home.attempts.create(
             replace(brief, request_id=envelope["X-Request-ID"], traceparent=envelope.get("traceparent")),
             Entry("created", "mission.created", created),
@@ -264,11 +268,12 @@ def versions(home: Home, mission_id: str, tenant: str | None = None) -> list[Ver
 
 def version_of(home: Home, mission_id: str, number: int | None = None, tenant: str | None = None) -> Version:
     """Return one version's record, the newest by default; raises `NotFoundError`."""
-    wanted = [one for one in versions(home, mission_id, tenant) if number is None or one.version == number]
-    if not wanted:
+    found = home.attempts.version(mission_id, number, tenant)
+    if found is None:
+        get(home, mission_id, tenant)
         what = "report yet" if number is None else f"version {number} of its report"
         raise NotFoundError(f"Mission {mission_id} has no {what}; `kimera show {mission_id}` says where it stands.")
-    return wanted[-1]
+    return found
 
 
 def outcome(
@@ -322,8 +327,17 @@ def resume(home: Home, mission_id: str, tenant: str | None = None) -> MissionRow
     return get(home, mission_id)
 
 
-def retry(home: Home, mission_id: str, track: TrackName, tenant: str | None = None) -> MissionRow:
-    """Open one more attempt of a track of a mission that has ended; `run` or a worker executes it.
+def check_room(home: Home, tenant: str, most: int) -> None:
+    """Raise `RateLimited` when a tenant has as many unfinished missions as it may."""
+    if home.missions.count_unfinished(tenant, most) >= most:
+        raise RateLimited(
+            f"{most} missions are unfinished, more are not taken; wait for one to end, or cancel one.",
+            retry_after=ROOM_SECONDS,
+        )
+
+
+def retry(home: Home, mission_id: str, track: TrackName | None = None, tenant: str | None = None) -> MissionRow:
+    """Open one more attempt of a track (None: of every failed one) of a mission that has ended; a worker executes it.
 
     Tracks that never began (the mission itself had failed) are opened with it. What earlier attempts made is marked
     superseded, and the money they had reserved is released. Raises `ConflictError` for a mission that has not ended
@@ -332,13 +346,16 @@ def retry(home: Home, mission_id: str, track: TrackName, tenant: str | None = No
     row = get(home, mission_id, tenant)
     if row.state not in {"DONE", "FAILED"}:
         raise ConflictError(f"Mission {mission_id} is {row.state}; only DONE and FAILED missions can be retried.")
-    if track not in TRACKS or row.attempt(track) == 0:
+    if track is not None and (track not in TRACKS or row.attempt(track) == 0):
         raise ValidationError(f"Mission {mission_id} has no track {track!r}; it has {_tracks(row)}.", "track")
-    again = [one for one in TRACKS if one == track or (row.attempt(one) and row.track_status[one] == "skipped")]
+    failed = [one for one in TRACKS if row.track_status[one] == "failed"] if track is None else [track]
+    again = [one for one in TRACKS if one in failed or (row.attempt(one) and row.track_status[one] == "skipped")]
+    if not again:
+        raise ValidationError(f"No track of mission {mission_id} failed; name one of {_tracks(row)}.", "track")
     round_ = row.round + 1
     change = {"old": row.state, "new": "PENDING", "round": round_, "reason": "retry"}
     entries = [
-        Entry(f"retry:{round_}", "human.decision", {"action": "retry", "track": track}),
+        Entry(f"retry:{round_}", "human.decision", {"action": "retry", "track": ", ".join(failed)}),
         Entry(f"state:{round_}:PENDING", "mission.state", change),
     ]
     for one in again:

@@ -66,6 +66,9 @@ def recording(home: Home, process: str, *, lines: bool = True) -> Iterator[None]
         process=name,
         lines=lines,
     )
+    from kimera.storage.levels import attach_levels
+
+    detach = attach_levels(home.database)
     try:
         with (
             telemetry.bind(request_id=telemetry.accept_request_id(None)),
@@ -76,6 +79,7 @@ def recording(home: Home, process: str, *, lines: bool = True) -> Iterator[None]
         ):
             yield
     finally:
+        detach()
         telemetry.shutdown()
 
 

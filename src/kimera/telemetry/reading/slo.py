@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any, Literal, Protocol
 
 from kimera.clock import Clock, SystemClock
 from kimera.errors import ConfigurationError, ValidationError
-from kimera.telemetry.recording.metrics import metric
+from kimera.telemetry.recording.metrics import Reading
 from kimera.telemetry.retention.outcomes import Outcome, OutcomeStore
 
 __all__ = [
@@ -93,12 +93,15 @@ class ServiceLevels:
 
     def read(self, window: str = "30d") -> list[ServiceLevel]:
         """Return every service level over ``window`` (like 30d, 12h, 90m); raises `ValidationError` for others."""
-        seconds = seconds_of(window)
         now = self.clock.now().timestamp()
-        return [self._success(now, seconds), self._availability(now, seconds), self._orchestration(now, seconds)]
+        return self.between(now - seconds_of(window), now)
 
-    def _success(self, now: float, seconds: float) -> ServiceLevel:
-        ended = self.outcomes.between(now - seconds, now)
+    def between(self, start: float, end: float) -> list[ServiceLevel]:
+        """Return every service level over any time, in seconds since 1970; burn is that of its last hours."""
+        return [self._success(start, end), self._availability(start, end), self._orchestration(start, end)]
+
+    def _success(self, start: float, end: float) -> ServiceLevel:
+        ended = self.outcomes.between(start, end)
         valid = [one for one in ended if _counts(one)]
         excluded = {
             "cancelled": sum(one.outcome == "cancelled" for one in ended),
@@ -106,24 +109,26 @@ class ServiceLevels:
         }
 
         def burn(hours: int) -> _Count:
-            return _successes([one for one in valid if one.ended_at >= now - hours * 3_600])
+            return _successes([one for one in valid if one.ended_at >= end - hours * 3_600])
 
-        count = _successes(valid)
-        return _level("mission_success", SUCCESS, count, burn, excluded=excluded)
+        return _level("mission_success", SUCCESS, _successes(valid), burn, excluded=excluded)
 
-    def _availability(self, now: float, seconds: float) -> ServiceLevel:
-        def counted(length: float) -> _Count:
-            grown = self.requests.total("kimera_http_requests_total", ("route", "status_class"), now - length, now)
+    def _availability(self, start: float, end: float) -> ServiceLevel:
+        def counted(since: float) -> _Count:
+            grown = self.requests.total("kimera_http_requests_total", ("route", "status_class"), since, end)
             asked = {status: 0.0 for _, status in grown}
             for (route, status), count in grown.items():
                 asked[status] += 0.0 if route == "/metrics" else count
             valid = sum(asked.values())
             return _Count(round(valid - asked.get("5xx", 0.0)), round(valid))
 
-        return _level("api_availability", AVAILABILITY, counted(seconds), lambda hours: counted(hours * 3_600))
+        def burn(hours: int) -> _Count:
+            return counted(max(start, end - hours * 3_600))
 
-    def _orchestration(self, now: float, seconds: float) -> ServiceLevel:
-        ended = self.outcomes.between(now - seconds, now)
+        return _level("api_availability", AVAILABILITY, counted(start), burn)
+
+    def _orchestration(self, start: float, end: float) -> ServiceLevel:
+        ended = self.outcomes.between(start, end)
         measured = [one for one in ended if one.orchestration_seconds is not None]
         times = [one.orchestration_seconds or 0.0 for one in measured]
         waits = [one.queue_seconds for one in ended if one.queue_seconds is not None]
@@ -132,7 +137,7 @@ class ServiceLevels:
             return _Count(sum(value < ORCHESTRATION_SECONDS for value in of), len(of))
 
         def burn(hours: int) -> _Count:
-            return count([t for t, one in zip(times, measured, strict=True) if one.ended_at >= now - hours * 3_600])
+            return count([t for t, one in zip(times, measured, strict=True) if one.ended_at >= end - hours * 3_600])
 
         return _level(
             "orchestration_latency",
@@ -144,13 +149,14 @@ class ServiceLevels:
             beside={"queue_seconds_p95": nearest_rank(waits, 0.95)},
         )
 
-    def collect(self, window: str = "30d") -> None:
-        """Set the gauges of the service levels; registered as a collector by whoever serves metrics."""
+    def readings(self, window: str = "30d") -> Iterator[Reading]:
+        """Yield the gauges of the service levels; `register_collector` takes this. Ratios are shares for all three."""
         for level in self.read(window):
-            metric("kimera_slo_target").bind(slo=level.name).set(level.target if level.unit == "share" else float(FAST))
-            if level.valid:
-                metric("kimera_slo_ratio").bind(slo=level.name).set(level.good / level.valid)
-                metric("kimera_slo_error_budget_remaining_ratio").bind(slo=level.name).set(level.budget or 0.0)
+            labels = {"slo": level.name}
+            yield Reading("kimera_slo_target", level.target if level.unit == "share" else float(FAST), labels)
+            if level.valid and level.budget is not None:
+                yield Reading("kimera_slo_ratio", level.good / level.valid, labels)
+                yield Reading("kimera_slo_error_budget_remaining_ratio", level.budget, labels)
 
 
 def _counts(one: Outcome) -> bool:

@@ -1,0 +1,6 @@
+"""The description of the interface, for programs (OpenAPI) and for people (a page)."""
+
+from kimera.api.reference.openapi import describe
+from kimera.api.reference.routes import router
+
+__all__ = ["describe", "router"]
