@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Memory"]
 
 T = TypeVar("T")
+RECENT = 128  # sessions kept ready to go on, so that a caller need not hold them between two calls
 SWEEP = 64  # sessions made between two looks for those that have outlived their time
 
 
@@ -54,6 +56,7 @@ class Memory:
         self._options = resolve(self._config)
         self._follower = Follower(store, memories.tuning)
         self._sessions: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
+        self._recent: OrderedDict[str, Session] = OrderedDict()
         self._lock = threading.Lock()
         self._answers = Answers(store, self._follower, memories.tuning)
         self._owner = False
@@ -150,6 +153,10 @@ class Memory:
                 session = None
             if session is None or session.key != held.key:
                 session = self._sessions[name] = Session(self, held)
+            self._recent[name] = session
+            self._recent.move_to_end(name)
+            if len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
         if cleaned and any(held.config.get(key) != value for key, value in cleaned.items()):
             session.configure(**cleaned)
         return session
@@ -389,6 +396,7 @@ class Memory:
         """Forget a session."""
         with self._lock:
             self._sessions.pop(held.session_id, None)
+            self._recent.pop(held.session_id, None)
             self.stm_store.drop(held)
 
     @property

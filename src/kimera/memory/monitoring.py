@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -15,7 +18,9 @@ from kimera.storage.rows import Named, Statement
 if TYPE_CHECKING:
     from kimera.memory.memories import Memories
 
-__all__ = ["connections", "plan", "statements"]
+__all__ = ["connections", "plan", "process", "statements"]
+
+STATM = Path("/proc/self/statm")
 
 
 def statements(memories: Memories) -> dict[str, Any]:
@@ -42,6 +47,14 @@ def connections(memories: Memories) -> dict[str, Any]:
     """Return how many connections of the database rest and work, and where short-term memories are kept."""
     use = memories.database.stats()
     return {"database": use._asdict(), "stm": {"store": memories.stm_store.kind}}
+
+
+def process() -> dict[str, float | None]:
+    """Return the process's resident bytes (None where the system does not tell), their peak, and CPU seconds."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    resident = int(STATM.read_text().split()[1]) * resource.getpagesize() if STATM.exists() else None
+    peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {"rss_bytes": resident, "peak_rss_bytes": peak, "cpu_seconds": used.ru_utime + used.ru_stime}
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -11,6 +10,7 @@ from kimera.api.memory.parts import Chosen, memories_of
 from kimera.api.memory.views import Measures
 from kimera.api.security import requires
 from kimera.memory import monitoring
+from kimera.memory.kernels import available
 
 __all__ = ["router"]
 
@@ -25,9 +25,8 @@ def router(prefix: str) -> APIRouter:
     @routes.get("", operation_id=f"{kind}_metrics", summary="See how operations do", dependencies=[requires("read")])
     def operations(memory: Chosen) -> Measures:
         """Show per operation its count, errors by code, quantiles and rate, and what the process uses."""
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        process = {"peak_rss_bytes": used.ru_maxrss * 1024, "cpu_seconds": used.ru_utime + used.ru_stime}
-        return Measures(measures={"operations": memory.meters.to_dict(), "process": process})
+        measures = {"operations": memory.meters.to_dict(), "process": monitoring.process(), "kernels": available()}
+        return Measures(measures=measures)
 
     @routes.get(
         "/queries",
