@@ -9,8 +9,8 @@ the same predictions, field by field, in the same run.
 
 The reference (`memory_reference.py`) reads and compares every pattern per query. Medians: `p50` is wall time, `cpu` the
 time of all threads of this process, which is what wall time comes to at most on a machine that does nothing else.
-`--plain` leaves the compiled kernels out. A size of 1000000 works but takes its time. What keeping a memory costs on top
-is the business of `memory_store.py`.
+`--plain` leaves the compiled kernels out. A size of 1000000 works but takes its time. What keeping a memory costs
+on top is the business of `memory_store.py`.
 """
 
 from __future__ import annotations
