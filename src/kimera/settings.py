@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None, description="PostgreSQL address; unset means SQLite in the home folder."
     )
+    redis_url: SecretStr | None = Field(
+        default=None, description="Redis address for short-term memories; unset means SQL rows when served."
+    )
     synchronous: Literal["NORMAL", "FULL"] = Field(
         default="NORMAL", description="SQLite durability against power loss; FULL is slower."
     )

@@ -16,13 +16,18 @@ from kimera.settings import load_settings
 
 
 def slow_routes() -> APIRouter:
-    """Return a route that takes a second and a stream that says something every tenth of one."""
+    """Return a route that takes a second, one that never ends, and a stream that says something all the time."""
     routes = APIRouter(dependencies=[requires("read")])
 
     @routes.get("/api/slow")
     async def slow() -> dict[str, str]:
         await asyncio.sleep(1.0)
         return {"slow": "done"}
+
+    @routes.get("/api/stuck")
+    async def stuck() -> dict[str, str]:
+        await asyncio.sleep(600.0)
+        return {}
 
     @routes.get("/api/stream")
     async def stream() -> StreamingResponse:

@@ -244,6 +244,15 @@ def test_a_drain_under_load_loses_nothing(site: Site) -> None:
         server.ask("/health/live")
 
 
+def test_a_request_that_never_ends_does_not_hold_the_process(site: Site) -> None:
+    """Promise: after KIMERA_DRAIN_TIMEOUT what still runs is given up, and the exit code is 0."""
+    server = site.serve("--no-worker", KIMERA_DRAIN_TIMEOUT="1")
+    with connection(server) as line:
+        line.sendall(b"GET /api/stuck HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        until(lambda: server.ask("/health/live").status_code == 200)
+        assert 0 == server.end(seconds=10)
+
+
 def test_an_idle_gateway_ends_at_once(site: Site) -> None:
     """Promise: with nothing running, SIGTERM and Ctrl-C both end the process with exit code 0 within seconds."""
     for number in (signal.SIGTERM, signal.SIGINT):

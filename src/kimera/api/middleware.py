@@ -114,6 +114,9 @@ class Exchange:
             await self._refuse(self.refusal)
         if not self.streaming:
             self._record()
+        if self._span is not None:
+            self._span.set(method=self.method, route=self._route(), status=self.status)
+            self._span.__exit__(None, None, None)
 
     def _cancelled(self) -> None:
         """Go on when the cancellation was ours; raises it again when it was not."""
@@ -154,9 +157,6 @@ class Exchange:
         self.gate.traffic.answered(
             self.method, route, self.status or 499, seconds, self.principal.key_id, traced=traced
         )
-        if self._span is not None:
-            self._span.set(method=self.method, route=route, status=self.status)
-            self._span.__exit__(None, None, None)
 
     def _deny(self, route: str) -> None:
         client = self.scope.get("client")

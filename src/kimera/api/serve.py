@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
+import os
 import signal
 import socket
 import threading
@@ -35,6 +37,7 @@ HEAD_BYTES = 32 << 10
 KEEP_ALIVE_SECONDS = 15
 WORKER_PAUSE = 5.0
 WORKER_END_SECONDS = 15.0
+SPARE_SECONDS = 3.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Say = Callable[[str], None]
@@ -71,6 +74,8 @@ def _metrics(settings: Settings) -> Any:
 
 def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     """Return how the gateway is served: our connection, no reload, no access log and no headers but ours."""
+    # its warnings are one per malformed request: whoever sends those must not be able to fill the log
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     return uvicorn.Config(
         app,
         http=Wire,
@@ -151,10 +156,25 @@ class _Server(uvicorn.Server):
         self._gate.drain()
         if self._beside is not None:
             self._beside.stop.set()
+        settings = self._gate.settings
+        _leave_at_last(settings.drain_delay + settings.drain_timeout + WORKER_END_SECONDS + SPARE_SECONDS)
         asyncio.get_running_loop().call_later(self._gate.settings.drain_delay, self._close)
 
     def _close(self) -> None:
         self.should_exit = True
+
+
+def _leave_at_last(seconds: float) -> None:
+    """End the process when its orderly end takes too long: a thread that hangs must not hold it; all is recorded."""
+
+    def leave() -> None:
+        telemetry.get_logger("serve").warning("serve.left", seconds=seconds, cause="something did not end in time")
+        telemetry.flush()
+        os._exit(0)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
 
 
 def _welcome(gate: Gate, sockets: Sequence[socket.socket], beside: Beside | None, metrics: int | None) -> str:
@@ -187,6 +207,8 @@ class Beside:
 
     def finding(self) -> Finding:
         """Return how the worker is doing, for health."""
+        if self._thread.ident is not None and not self._thread.is_alive() and not self.stop.is_set():
+            return "down", "the worker's thread ended by a fault that is in the log; start the process again"
         return self._note
 
     def _run(self) -> None:

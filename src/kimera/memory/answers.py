@@ -12,9 +12,10 @@ from kimera.errors import MemoryFault
 from kimera.guardian import Label
 from kimera.memory.changes import find_pattern
 from kimera.memory.contracts import Guard, GuardOptions, MemoryTuning, NextEvents, NextOptions, Predictions, Why
-from kimera.memory.follow import Behind, CacheCounts, Follower
+from kimera.memory.follow import Behind, CacheCounts, Follower, Moment
 from kimera.memory.guard import guard
 from kimera.memory.index import Overlap, View
+from kimera.memory.meters import note_predictions
 from kimera.memory.next import next_events
 from kimera.memory.options import Options
 from kimera.memory.predict import predict
@@ -59,6 +60,11 @@ class Answers:
         self.counts = CacheCounts()
 
     @property
+    def follower(self) -> Follower:
+        """Return what keeps the index level with the log."""
+        return self._follower
+
+    @property
     def kept(self) -> int:
         """Return how many predictions are held."""
         return len(self._kept)
@@ -84,7 +90,29 @@ class Answers:
             self._keep(key, answer)
             return answer
 
-        return _level(look)
+        answer = _level(look)
+        note_predictions(len(answer.predictions), answer.statistics.ensemble)
+        return answer
+
+    def predict_then(self, asked: Question, options: Options, moment: Moment) -> Predictions:
+        """Compare the events with the patterns of a moment that has passed."""
+        seq, emotive = moment.view.seq, options.affinity_emotive
+        return predict(
+            moment.view,
+            asked.events,
+            options.recall(),
+            lambda ids: self._follower.bodies_at(seq, ids, asked.label),
+            vectors=asked.vectors,
+            affinity=None if emotive is None else moment.affinity.of_emotive(emotive),
+        )
+
+    def guard_then(self, asked: Question, options: GuardOptions, recall: Options, moment: Moment) -> Guard:
+        """Judge the newest of the events as of a moment that has passed."""
+        emotive = recall.affinity_emotive
+        affinity = None if emotive is None else moment.affinity.of_emotive(emotive)
+        return guard(
+            moment.view, asked.events, options, recall=recall.recall(), vectors=asked.vectors, affinity=affinity
+        )
 
     def next(self, asked: Question, options: NextOptions) -> NextEvents:
         """Return the distribution of the event that comes after these."""

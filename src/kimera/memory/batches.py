@@ -38,7 +38,7 @@ class Batch:
         self._now = now
         self._seq = memory_seq
         self._session = session_id
-        self._taught: list[int] = []  # lessons known after each step
+        self.taught: list[int] = []  # lessons known after each step
         self._auto: list[Lesson] = []
         self._final: Lesson | None = None
 
@@ -53,7 +53,7 @@ class Batch:
             self.lessons.append(step.lesson)
             self._auto.append(step.lesson)
         self.steps.append(step)
-        self._taught.append(len(self.lessons))
+        self.taught.append(len(self.lessons))
         asked = seen.predict or seen.guard or self._options.predict_on_observe
         self.moments.append(self._after.copy() if asked else None)
         if self._ways.learn_after_each:
@@ -84,7 +84,7 @@ class Batch:
         """Return what each observation answers, now that the lessons have their numbers."""
         return [
             replace(step.observed, memory_seq=learned[taught - 1].seq) if taught else step.observed
-            for step, taught in zip(self.steps, self._taught, strict=True)
+            for step, taught in zip(self.steps, self.taught, strict=True)
         ]
 
     def report(self, results: Sequence[Observed], memory_seq: int) -> SequenceObserved:

@@ -99,7 +99,7 @@ def forget(store: MemoryStore, selection: Selection, *, dry_run: bool = False) -
     """Forget the live episodes that match; nothing is written when none does."""
 
     def work(rows: Rows) -> Changed:
-        last = head(rows, store.memory)
+        last = head(rows, store.memory, lock=not dry_run)
         found = [each for each in select(rows, store.memory, selection) if each.pattern is not None]
         patterns = len({each.pattern for each in found})
         if dry_run or not found:
@@ -125,7 +125,10 @@ def edit(store: MemoryStore, ref: str, events: Events, vectors: Mapping[str, tup
         check_vectors(rows, store.memory, vectors)
         if row[0] == pattern_id(events):
             return Changed("edit", None, 0, 0)
-        episodes = [each[0] for each in rows.all(sql.EPISODES_OF, {"memory": store.memory, "pattern": row[0]})]
+        episodes = [
+            each[0]
+            for each in rows.all(sql.EPISODES_OF, {"memory": store.memory, "pattern": row[0], "until": last.seq})
+        ]
         body: dict[str, Any] = {"episodes": episodes, "pattern": row[0], "events": events}
         if vectors:
             body["vectors"] = dict(vectors)
@@ -179,7 +182,7 @@ def record_outcome(store: MemoryStore, ref: str, utility: float | None, cost: fl
     def work(rows: Rows) -> Changed:
         last = head(rows, store.memory)
         row = find_pattern(rows, store.memory, ref)
-        episodes = rows.all(sql.EPISODES_OF, {"memory": store.memory, "pattern": row[0]})
+        episodes = rows.all(sql.EPISODES_OF, {"memory": store.memory, "pattern": row[0], "until": last.seq})
         body = {"episode": episodes[-1][0], "pattern": row[0], **outcome}
         item = append(rows, store.memory, last, [Entry.of("outcome", store.now(), body)])[0]
         return Changed("outcome", item.seq, 1, apply(rows, store.memory, item))
@@ -202,15 +205,21 @@ def find_pattern(rows: Rows, memory: int, ref: object) -> tuple[Any, ...]:
     return row
 
 
-def select(rows: Rows, memory: int, selection: Selection) -> list[Episode]:
-    """Return the episodes that match, live or not, in order of their numbers."""
-    tests = list(_tests(rows, memory, selection))
+def select(rows: Rows, memory: int, selection: Selection, *, gone: bool = False) -> list[Episode]:
+    """Return the episodes that match, live or not, in order of their numbers.
+
+    With ``gone``, a selector of patterns also finds the episodes that taught one and were forgotten since.
+    """
+    tests = list(_tests(rows, memory, selection, gone))
     episodes = (Episode(*row) for row in rows.each(sql.EPISODE_LIST, {"memory": memory}))
     return [each for each in episodes if all(test(each) for test in tests)]
 
 
-def _tests(rows: Rows, memory: int, selection: Selection) -> Iterable[Callable[[Episode], bool]]:
-    if selection.pattern is not None:
+def _tests(rows: Rows, memory: int, selection: Selection, gone: bool) -> Iterable[Callable[[Episode], bool]]:
+    if selection.pattern is not None and gone:
+        taught = _taught(rows, memory, selection.pattern)
+        yield lambda each: taught in {each.pattern, each.taught}
+    elif selection.pattern is not None:
         pattern = find_pattern(rows, memory, selection.pattern)[0]
         yield lambda each: each.pattern == pattern
     if selection.source is not None:
@@ -226,6 +235,13 @@ def _tests(rows: Rows, memory: int, selection: Selection) -> Iterable[Callable[[
     if selection.symbol is not None:
         holders = _holders(rows, memory, selection.symbol)
         yield lambda each: each.pattern in holders
+
+
+def _taught(rows: Rows, memory: int, ref: str) -> str:
+    """Return the id of a pattern that may be gone; its row stays until it is erased."""
+    name = {"memory": memory, "name": ref.removeprefix("PTRN|")}
+    row = None if ref.startswith("p1:") else rows.one(sql.READ_GONE_BY_NAME, name)
+    return ref if row is None else str(row[0])
 
 
 def _holders(rows: Rows, memory: int, symbol: str) -> frozenset[str]:

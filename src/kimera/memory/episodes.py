@@ -10,7 +10,7 @@ from typing import Any
 from kimera.errors import ValidationError
 from kimera.guardian import Integrity, Label, Secrecy, join
 from kimera.memory.exact import exact, mean, pack, rounded, unpack
-from kimera.memory.log import Entry, canonical
+from kimera.memory.log import Entry, canonical, payload_hash
 from kimera.memory.symbols import Events, Vectors, is_vector_symbol, pattern_id, pattern_name
 
 __all__ = ["DEFAULT_LABEL", "Folded", "Lesson", "clean_outcome", "lesson", "read_events", "written_events"]
@@ -68,18 +68,26 @@ def lesson(
     plain = len(payload) == 2 and not outcome
     payload |= {key: value for key, value in extras.items() if value}
     name = pattern_id(events)
-    entry = Entry.of(
+    written = written_events(events)
+    body = _written(payload, written)
+    entry = Entry(
         "learn",
         at,
-        payload,
+        body,
+        payload_hash(body),
         source=source,
         session_id=session_id,
         unique_id=unique_id,
         pattern_id=name,
         expires_at=None if ttl_seconds is None else at + ttl_seconds,
     )
-    written = written_events(events)
     return Lesson(name, pattern_name(events), events, written, length, entry, payload, held, plain)
+
+
+def _written(payload: Mapping[str, Any], events: str) -> str:
+    """Return the canonical JSON of a payload whose events are written already."""
+    parts = (f'"{key}":{events if key == "events" else canonical(payload[key])}' for key in sorted(payload))
+    return f"{{{','.join(parts)}}}"
 
 
 def _came_with(
@@ -93,7 +101,8 @@ def _came_with(
     united = _united(metadata)
     if united:
         payload["metadata"] = united
-    label = join(*labels) if labels else DEFAULT_LABEL
+    first = labels[0] if labels else DEFAULT_LABEL
+    label = first if all(each is first for each in labels) else join(*labels)
     if label != DEFAULT_LABEL:
         payload["label"] = _packed_label(label)
         if len(set(labels)) > 1:

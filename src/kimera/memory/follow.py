@@ -12,15 +12,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 from kimera.errors import MemoryFault
 from kimera.guardian import Label, join
-from kimera.memory.contracts import Body, MemoryTuning, PatternChange
-from kimera.memory.episodes import DEFAULT_LABEL, Folded, read_events
+from kimera.memory.contracts import Body, Learned, MemoryTuning, PatternChange
+from kimera.memory.episodes import DEFAULT_LABEL, Folded, Lesson, read_events
 from kimera.memory.exact import Exact, rounded, unpack
 from kimera.memory.index import Index, View
 from kimera.memory.log import head
+from kimera.memory.meters import note_patterns
+from kimera.memory.patterns import fold
 from kimera.memory.store import MemoryStore
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows
@@ -36,6 +39,14 @@ class Behind(Exception):
     """What was asked belongs to another moment than the view; look again with a newer one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The index and the affinities as of one log record."""
+
+    view: View
+    affinity: Affinity
+
+
 @dataclass(slots=True)
 class CacheCounts:
     """What a cache did since the start."""
@@ -43,6 +54,12 @@ class CacheCounts:
     hits: int = 0
     misses: int = 0
     evictions: int = 0
+
+    def to_dict(self, size: int) -> dict[str, float]:
+        """Return the counts with the cache's size and its hit rate (0 before the first look)."""
+        looks = self.hits + self.misses
+        rate = self.hits / looks if looks else 0.0
+        return {"size": size, "hits": self.hits, "misses": self.misses, "evictions": self.evictions, "hit_rate": rate}
 
 
 class Follower:
@@ -92,6 +109,51 @@ class Follower:
                 )
             self._store.clock.pause(CATCH_UP_POLL)
 
+    def through(self, lessons: Sequence[Lesson], learned: Sequence[Learned]) -> list[Moment] | None:
+        """Take in one transaction's lessons one by one; return the moment before them and after each.
+
+        None when the log was taken in past their beginning already, so that those moments are gone.
+        """
+        with self._lock:
+            if not learned or self._seq != learned[0].seq - 1:
+                return None
+            moments = [self._moment()]
+            for lesson, answer in zip(lessons, learned, strict=True):
+                if answer.seq == self._seq + 1:  # else its unique id was known and nothing was written
+                    self._take(lesson, answer)
+                moments.append(self._moment())
+            return moments
+
+    def _moment(self) -> Moment:
+        return Moment(self._index.view(), self._affinity.copy())
+
+    def _take(self, lesson: Lesson, answer: Learned) -> None:
+        folded = self._folded_at([lesson.id], answer.seq)[lesson.id][1]
+        self._bodies.pop(lesson.id, None)
+        self._affinity.set(lesson.id, lesson.events, folded.write())
+        sums = (folded.outcomes, folded.total_utility)
+        change = PatternChange(lesson.id, lesson.events, answer.frequency, *sums, lesson.vectors)
+        self._index.apply(answer.seq, [change])
+        self._seq = answer.seq
+
+    def bodies_at(self, seq: int, ids: Sequence[str], stm_label: Label | None) -> dict[str, Body]:
+        """Return what predictions show of these patterns as of ``seq``, folded anew from their episodes."""
+        found = self._folded_at(ids, seq)
+        return {each: _labelled(*_body(name, folded), stm_label) for each, (name, folded) in found.items()}
+
+    def _folded_at(self, ids: Sequence[str], seq: int) -> dict[str, tuple[str, Folded]]:
+        memory = self._store.memory
+
+        def work(rows: Rows) -> dict[str, tuple[str, Folded]]:
+            found = {}
+            for each in ids:
+                row = rows.one(sql.READ_PATTERN, {"memory": memory, "pattern": each})
+                if row is not None:
+                    found[each] = (str(row[1]), fold(rows, memory, each, seq))
+            return found
+
+        return self._store.read(work)
+
     def bodies(self, seq: int, ids: Sequence[str], stm_label: Label | None) -> dict[str, Body]:
         """Return what predictions show of these patterns; raises `Behind` when they have changed after ``seq``."""
         with self._lock:
@@ -134,6 +196,7 @@ class Follower:
         seq, changed, vectors = self._store.read(self._news)
         if seq <= self._seq:
             return
+        begun = perf_counter()
         changes = []
         for pattern, _, events, _, frequency, _, outcomes, utility, folded in changed:
             self._bodies.pop(pattern, None)
@@ -144,6 +207,7 @@ class Follower:
         self._index.apply(seq, changes)
         self._seq = seq
         self._store.known_seq = max(self._store.known_seq, seq)
+        note_patterns(self._index.view().N, len(changes), perf_counter() - begun)
 
     def _news(self, rows: Rows) -> tuple[int, list[tuple[Any, ...]], dict[str, tuple[float, ...]]]:
         memory = self._store.memory
@@ -192,6 +256,13 @@ class Affinity:
         symbols = frozenset(symbol for event in events for symbol in event)
         self._patterns[pattern] = (symbols, sums)
         self._add(symbols, sums, 1)
+
+    def copy(self) -> Affinity:
+        """Return a copy that what comes later leaves alone."""
+        copied = Affinity()
+        copied._patterns = dict(self._patterns)
+        copied._symbols = {symbol: dict(sums) for symbol, sums in self._symbols.items()}
+        return copied
 
     def of_emotive(self, emotive: str) -> Mapping[str, float]:
         """Return the affinities to one emotive as of now."""

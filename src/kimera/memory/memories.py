@@ -65,8 +65,8 @@ class Memories:
     ) -> Memories:
         """Open a database: a path, ``":memory:"``, an SQL address, or None for the one in the settings.
 
-        ``stm`` says where short-term memories are: ``"process"`` (the default), ``"sql"``, a ``redis://`` address, or a
-        store of your own.
+        ``stm`` says where short-term memories are: ``"process"`` (the default), ``"sql"``, a ``redis://`` address,
+        ``"served"`` (the Redis of the settings if there is one, else SQL), or a store of your own.
         """
         settings = load_settings()
         with store_errors():
@@ -216,6 +216,9 @@ def _address(location: str | Path | None) -> str:
 def _stm_store(stm: StmStore | str | None, transactions: Transactions, clock: Clock) -> StmStore:
     if stm is None or stm == "process":
         return ProcessStm()
+    if stm == "served":
+        configured = load_settings().redis_url
+        stm = "sql" if configured is None else configured.get_secret_value()
     if stm == "sql":
         return SqlStm(transactions)
     if isinstance(stm, str) and stm.startswith(("redis://", "rediss://", "unix://")):
@@ -223,5 +226,7 @@ def _stm_store(stm: StmStore | str | None, transactions: Transactions, clock: Cl
 
         return RedisStm(transactions, stm, clock)
     if isinstance(stm, str):
-        raise ValidationError('stm takes "process", "sql" or a redis:// address.', "stm", error_code="CONFIG_INVALID")
+        raise ValidationError(
+            'stm takes "process", "sql", "served" or a redis:// address.', "stm", error_code="CONFIG_INVALID"
+        )
     return stm

@@ -17,16 +17,20 @@ from kimera.memory import changes, reading
 from kimera.memory.answers import Answers, Question
 from kimera.memory.changes import Changed, Selection
 from kimera.memory.contracts import Learned, MemoryTuning, NextEvents, Predictions, Why
-from kimera.memory.episodes import clean_outcome, lesson
+from kimera.memory.episodes import Lesson, clean_outcome, lesson
+from kimera.memory.erasure import erase
 from kimera.memory.follow import Follower
 from kimera.memory.meters import Meters
 from kimera.memory.observations import clean_label
 from kimera.memory.options import Options, clean_next, clean_options, resolve
-from kimera.memory.reading import LogView, PatternPage, PatternView, SymbolView
+from kimera.memory.patterns import rebuild
+from kimera.memory.reading import LogView, PatternPage, PatternView, Stats, SymbolView
+from kimera.memory.replay import Verified, state_hash, verify
 from kimera.memory.sessions import Session, clean_ttl
 from kimera.memory.stm import Held, StmStore
 from kimera.memory.store import MemoryStore
 from kimera.memory.symbols import clean_emotives, clean_events, clean_metadata, clean_symbol, clean_text
+from kimera.memory.transfer import Exported, Imported, copy_log, export, import_, snapshot
 
 if TYPE_CHECKING:
     from kimera.memory.memories import Memories
@@ -45,6 +49,7 @@ class Memory:
         self.meters = Meters()
         self._memories = memories
         self._config = dict(config)
+        self._options = resolve(self._config)
         self._follower = Follower(store, memories.tuning)
         self._sessions: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
@@ -116,6 +121,7 @@ class Memory:
     def reload_config(self) -> Mapping[str, Any]:
         """Read the options again, as another process may have set them."""
         self._config = self.store.config()
+        self._options = resolve(self._config)
         return self._config
 
     def session(self, session_id: str = "default", ttl_seconds: float | None = None, **config: Any) -> Session:
@@ -159,26 +165,25 @@ class Memory:
         Returns after the log record is committed. The same ``unique_id`` is learned once; its first answer comes back.
         Raises `ValidationError` (PATTERN_TOO_SHORT and others), `MemoryFault`.
         """
-        vectors: dict[str, tuple[float, ...]] = {}
+        given: dict[str, Any] = {
+            "emotives": emotives,
+            "metadata": metadata,
+            "source": source,
+            "outcome": outcome,
+            "label": label,
+        }
         with self.meters.timed("learn"):
-            cleaned = clean_events(events, vectors=vectors, sort=self.options.sort_symbols)
-            origin = clean_text(source, "source")
-            taught = lesson(
-                cleaned,
-                at=self.now(),
-                emotives=[clean_emotives(record) for record in emotives],
-                metadata=[clean_metadata(metadata)],
-                labels=[clean_label(label, origin)],
-                vectors=vectors,
-                outcome=clean_outcome(**outcome) if outcome is not None else None,
-                persistence=self.options.persistence,
-                source=origin,
-                unique_id=None if unique_id is None else clean_text(unique_id, "unique_id"),
-                ttl_seconds=clean_ttl(ttl_seconds),
-            )
+            taught = self._lesson(events, **given, ttl_seconds=ttl_seconds, unique_id=unique_id)
             learned = self.store.learn([taught])
         assert learned is not None
         return learned[0]
+
+    def learn_all(self, lessons: Iterable[Mapping[str, Any]]) -> list[Learned]:
+        """Learn many sequences in one transaction, all or nothing; each mapping holds the arguments of `learn`."""
+        with self.meters.timed("learn"):
+            learned = self.store.learn([self._lesson(**given) for given in lessons])
+        assert learned is not None
+        return learned
 
     def predict(
         self, events: Iterable[Iterable[str]], *, at_least_seq: int | None = None, **options: Any
@@ -224,6 +229,25 @@ class Memory:
             selection = Selection.of(pattern, source, session, symbol, before, episodes)
             return changes.forget(self.store, selection, dry_run=dry_run)
 
+    def erase(
+        self,
+        *,
+        pattern: str | None = None,
+        source: str | None = None,
+        session: str | None = None,
+        symbol: str | None = None,
+        before: datetime | float | str | None = None,
+        episodes: Iterable[int] | None = None,
+    ) -> Changed:
+        """Forget what matches and overwrite it in the database's files, also where it was forgotten before.
+
+        Cannot be undone. Raises `ValidationError` (SELECTOR_REQUIRED), `MemoryFault`.
+        """
+        with self.meters.timed("forget"):
+            changed = erase(self.store, Selection.of(pattern, source, session, symbol, before, episodes))
+            self._follower.restart()
+        return changed
+
     def clear_all(self) -> Changed:
         """Forget everything; can be undone."""
         with self.meters.timed("forget"):
@@ -244,9 +268,7 @@ class Memory:
 
         Raises `NotFoundError` (SEQ_NOT_FOUND), `ConflictError` (NOT_UNDOABLE).
         """
-        if isinstance(seq, bool) or not isinstance(seq, int):
-            raise ValidationError("seq takes a log number.", "seq", error_code="BODY_INVALID")
-        return changes.undo(self.store, seq)
+        return changes.undo(self.store, clean_seq(seq))
 
     def record_outcome(self, ref: str, utility: float | None = None, cost: float | None = None) -> Changed:
         """Note how the newest episode of a pattern turned out: utility in 0..1, cost of at least 0."""
@@ -270,6 +292,64 @@ class Memory:
         """Return log records above ``after``, in order."""
         return reading.log_page(self.store, after, limit)
 
+    def state_hash(self) -> str:
+        """Return the name of what is learned now: equal states have equal names, however they came to be."""
+        return self.store.read(lambda rows: state_hash(rows, self.store.memory))
+
+    def verify(self) -> Verified:
+        """Replay the log, check its hash chain, and compare tables and index with the replay."""
+        return verify(self.store, self._follower)
+
+    def rebuild(self) -> None:
+        """Drop the tables kept from the log and the index, and make them again."""
+        self.store.write(lambda rows: rebuild(rows, self.store.memory))
+        self._follower.restart()
+
+    def at(self, seq: int) -> Memory:
+        """Open the memory as it was after record ``seq``; it can be asked but not taught. Close it when done.
+
+        Raises `NotFoundError` (SEQ_NOT_FOUND).
+        """
+        past = type(self).open(":memory:", self.name, tenant=self.tenant, config=self._config, tuning=self.tuning)
+        with ExitStack() as stack:
+            stack.callback(past.close)
+            copy_log(self.store, past.store, clean_seq(seq))
+            past.store.frozen = True
+            stack.pop_all()
+        return past
+
+    def export(self, path: str | Path) -> Exported:
+        """Write the log as JSON Lines: a header with format, version and state hash, then the records."""
+        return export(self.store, path)
+
+    def import_(self, path: str | Path) -> Imported:
+        """Append the records of an export, all or nothing; a second time changes nothing.
+
+        Raises `ValidationError` (IMPORT_CORRUPT), `NotFoundError`.
+        """
+        return import_(self.store, path)
+
+    def snapshot(self, path: str | Path) -> None:
+        """Copy the database file consistently while writers go on (SQLite)."""
+        snapshot(self.store, path)
+
+    def stats(self) -> Stats:
+        """Return how much is learned and what the caches did."""
+        view = self._follower.view()
+        return Stats(
+            name=self.name,
+            seq=view.seq,
+            patterns=view.N,
+            symbols=view.V,
+            total_frequency=view.T,
+            sessions=self.stm_store.count(self.store.memory, self.now()),
+            index_bytes=self._follower.footprint,
+            caches={
+                "bodies": self._follower.counts.to_dict(self._follower.cached_bodies),
+                "predictions": self._answers.counts.to_dict(self._answers.kept),
+            },
+        )
+
     def affinity(self, symbol: str | None = None) -> dict[str, Any]:
         """Return a symbol's affinity per emotive, or that of every symbol that has one."""
         return self._follower.affinities(None if symbol is None else clean_symbol(symbol, "symbol"))
@@ -291,7 +371,7 @@ class Memory:
     @property
     def options(self) -> Options:
         """Return the options that hold where no session or call says otherwise."""
-        return resolve(self._config)
+        return self._options
 
     @property
     def answers(self) -> Answers:
@@ -309,10 +389,48 @@ class Memory:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _lesson(
+        self,
+        events: Iterable[Iterable[str]],
+        *,
+        emotives: Sequence[Mapping[str, float] | None] = (),
+        metadata: Mapping[str, Any] | None = None,
+        source: str = "",
+        outcome: Mapping[str, float] | None = None,
+        label: Label | None = None,
+        ttl_seconds: float | None = None,
+        unique_id: str | None = None,
+    ) -> Lesson:
+        options = self.options
+        vectors: dict[str, tuple[float, ...]] = {}
+        cleaned = clean_events(events, vectors=vectors, sort=options.sort_symbols)
+        origin = clean_text(source, "source")
+        return lesson(
+            cleaned,
+            at=self.now(),
+            emotives=[clean_emotives(record) for record in emotives],
+            metadata=[clean_metadata(metadata)] if metadata else (),
+            labels=[clean_label(label, origin)],
+            vectors=vectors,
+            outcome=clean_outcome(**outcome) if outcome is not None else None,
+            persistence=options.persistence,
+            source=origin,
+            unique_id=None if unique_id is None else clean_text(unique_id, "unique_id"),
+            ttl_seconds=clean_ttl(ttl_seconds),
+        )
+
     def _asked(self, events: Iterable[Iterable[str]], at_least_seq: int | None) -> Question:
         vectors: dict[str, tuple[float, ...]] = {}
         cleaned = clean_events(events, vectors=vectors, sort=self.options.sort_symbols)
+        self.store.check_vectors(vectors)
         return Question(cleaned, vectors, at_least_seq=at_least_seq)
 
     def _levels(self, call: Mapping[str, Any]) -> Options:
         return resolve(clean_options(call), self._config)
+
+
+def clean_seq(seq: object) -> int:
+    """Return a log number; raises `ValidationError` (BODY_INVALID)."""
+    if isinstance(seq, bool) or not isinstance(seq, int) or abs(seq) >= 2**62:
+        raise ValidationError("seq takes a log number.", "seq", error_code="BODY_INVALID")
+    return seq

@@ -8,11 +8,28 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any
 
+from kimera import telemetry
 from kimera.errors import KimeraError
 
-__all__ = ["Meters", "spread"]
+__all__ = ["Meters", "note_events", "note_patterns", "note_predictions", "spread"]
 
 KEPT = 1_000
+
+_SECONDS = {
+    name: telemetry.metric("kimera_memory_operation_duration_seconds").bind(operation=name)
+    for name in ("observe", "learn", "predict", "index")
+}
+_OBSERVED = {
+    name: telemetry.metric("kimera_memory_observations_total").bind(outcome=name)
+    for name in ("ok", "rejected", "error")
+}
+_PREDICTED = {
+    name: telemetry.metric("kimera_memory_predictions_total").bind(result=name) for name in ("hit", "empty", "error")
+}
+_CANDIDATES = telemetry.metric("kimera_memory_candidates").bind()
+_PATTERNS = telemetry.metric("kimera_memory_patterns").bind()
+_LAG = telemetry.metric("kimera_memory_index_lag_patterns").bind()
+_EVENTS = telemetry.metric("kimera_memory_stm_events").bind()
 
 
 class Meters:
@@ -35,6 +52,8 @@ class Meters:
             durations.append(seconds)
             if error is not None:
                 errors[error] += 1
+        if operation in _SECONDS:
+            _SECONDS[operation].observe(seconds)
 
     def to_dict(self) -> dict[str, Any]:
         """Return per operation its count, errors by code, durations in milliseconds and rate per second."""
@@ -64,6 +83,30 @@ class _Timed:
         if error is not None:
             code = error.code if isinstance(error, KimeraError) else type(error).__name__
         self._meters.note(self._operation, perf_counter() - self._begun, code)
+        if error is not None and self._operation in {"observe", "observe_sequence"}:
+            ours = isinstance(error, KimeraError) and (error.http_status or 500) < 500
+            _OBSERVED["rejected" if ours else "error"].inc()
+        elif error is not None and self._operation == "predict":
+            _PREDICTED["error"].inc()
+
+
+def note_events(observed: int, held: int) -> None:
+    """Count observations that were taken, and show how many events the short-term memory holds now."""
+    _OBSERVED["ok"].inc(observed)
+    _EVENTS.set(held)
+
+
+def note_predictions(shown: int, candidates: int) -> None:
+    """Count one prediction with what it showed and how many patterns it compared."""
+    _PREDICTED["hit" if shown else "empty"].inc()
+    _CANDIDATES.observe(candidates)
+
+
+def note_patterns(patterns: int, behind: int, seconds: float) -> None:
+    """Show how many patterns are learned, how many the index had to take in, and how long that took."""
+    _PATTERNS.set(patterns)
+    _LAG.set(behind)
+    _SECONDS["index"].observe(seconds)
 
 
 def spread(sorted_seconds: list[float]) -> dict[str, float]:

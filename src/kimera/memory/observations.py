@@ -23,8 +23,9 @@ from kimera.memory.symbols import (
     clean_vector,
 )
 
-__all__ = ["Observation", "SequenceObserved", "Step", "clean_observation", "observe"]
+__all__ = ["Observation", "SequenceObserved", "Step", "clean_observation", "clean_sequence", "observe"]
 
+OBSERVATIONS = 10_000
 FIELDS = ("strings", "vectors", "emotives", "metadata", "unique_id", "source", "label", "predict", "guard")
 
 
@@ -100,6 +101,20 @@ def clean_observation(
     )
 
 
+def clean_sequence(observations: object, sort: bool) -> list[Observation]:
+    """Return clean observations; raises `ValidationError` naming the first bad one, TOO_LARGE above 10,000."""
+    if isinstance(observations, str | bytes | Mapping) or not isinstance(observations, Sequence):
+        raise ValidationError("observations takes a list.", "observations", error_code="BODY_INVALID")
+    if len(observations) > OBSERVATIONS:
+        raise ValidationError(
+            f"A sequence has at most {OBSERVATIONS} observations; send the rest in another call.",
+            "observations",
+            error_code="TOO_LARGE",
+            http_status=413,
+        )
+    return [observation_of(item, sort, number) for number, item in enumerate(observations)]
+
+
 def observation_of(item: Mapping[str, Any], sort: bool, number: int) -> Observation:
     """Return the clean observation of a mapping; raises `ValidationError` naming its place in the sequence."""
     if not isinstance(item, Mapping) or not item.keys() <= set(FIELDS):
@@ -136,11 +151,12 @@ def observe(stm: Stm, seen: Observation, options: Options, *, now: float, memory
     if not seen.event:
         return _attach(stm, seen, memory_seq)
     number = stm.next
+    length = min(len(stm.events) + 1, options.stm_limit)
     observed = Observed(
         time=stm.time + 1,
         unique_id=seen.unique_id,
         event_added=True,
-        stm_length=min(len(stm.events) + 1, options.stm_limit),
+        stm_length=length,
         memory_seq=memory_seq,
         record_attached=bool(seen.emotives or seen.metadata),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kimera.errors import ValidationError
@@ -19,7 +19,7 @@ from kimera.memory.symbols import Events, is_vector_symbol, pattern_id, pattern_
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows
 
-__all__ = ["acted_on", "apply", "check_vectors", "is_void", "rebuild", "teach", "where"]
+__all__ = ["acted_on", "apply", "check_vectors", "enter_all", "fold", "is_void", "rebuild", "teach", "where"]
 
 
 def teach(rows: Rows, memory: int, seq: int, taught: Lesson) -> int:
@@ -27,6 +27,19 @@ def teach(rows: Rows, memory: int, seq: int, taught: Lesson) -> int:
     return _count(
         rows, memory, seq, taught.id, taught.name, taught.written, taught.length, taught.payload, taught.plain
     )
+
+
+def enter_all(rows: Rows, memory: int, lessons: Sequence[tuple[int, Lesson]]) -> set[int]:
+    """Enter in one go the plain patterns no row knows yet; return the numbers of the lessons that this settled."""
+    ids = json.dumps(sorted({taught.id for _, taught in lessons}))
+    known = {row[0] for row in rows.all(sql.SOME_PATTERNS, {"memory": memory, "ids": ids})}
+    values: dict[str, dict[str, Any]] = {}
+    for seq, taught in lessons:
+        if taught.plain and not taught.vectors and taught.id not in known and "VCTR|" not in taught.written:
+            entered = {"memory": memory, "pattern": taught.id, "name": taught.name, "events": taught.written}
+            values.setdefault(taught.id, {**entered, "length": taught.length, "seq": seq})
+    rows.many(sql.ENTER_PATTERN, list(values.values()))
+    return {entered["seq"] for entered in values.values()}
 
 
 def apply(rows: Rows, memory: int, item: LogRecord) -> int:
@@ -49,6 +62,12 @@ def rebuild(rows: Rows, memory: int) -> None:
         rows.run(statement, {"memory": memory})
     for item in list(read(rows, memory)):
         apply(rows, memory, item)
+
+
+def fold(rows: Rows, memory: int, pattern: str, until: int) -> Folded:
+    """Return what the live episodes of a pattern up to a record add up to."""
+    values = {"memory": memory, "pattern": pattern, "until": until}
+    return _added_up(rows, memory, rows.all(sql.EPISODES_OF, values))
 
 
 def acted_on(item: LogRecord) -> list[int]:
@@ -83,7 +102,7 @@ def check_vectors(rows: Rows, memory: int, vectors: Mapping[str, tuple[float, ..
         return
     found = rows.one(sql.DIMENSION, {"memory": memory})
     dimensions = {len(vector) for vector in vectors.values()}
-    wanted = found[0] if found is not None else min(dimensions)
+    wanted = found[0] if found is not None else len(next(iter(vectors.values())))
     if dimensions != {wanted}:
         other = next(iter(dimensions - {wanted}))
         raise ValidationError(
@@ -116,6 +135,8 @@ def _count(
     payload: Mapping[str, Any],
     plain: bool,
 ) -> int:
+    if plain and "VCTR|" not in written and _is_new(rows, memory, seq, pattern, name, written, length):
+        return 1
     found = rows.one(sql.FIND_PATTERN, {"memory": memory, "pattern": pattern})
     if found is not None and found[0] > 0 and plain and found[1] is None:
         rows.run(sql.REPEAT_PATTERN, {"memory": memory, "pattern": pattern, "seq": seq})
@@ -130,6 +151,12 @@ def _count(
     if "vectors" in payload or "VCTR|" in written:
         _count_vectors(rows, memory, read_events(written), 1, payload.get("vectors", {}))
     return 1
+
+
+def _is_new(rows: Rows, memory: int, seq: int, pattern: str, name: str, written: str, length: int) -> bool:
+    """Enter a plain pattern unless its row is there; saves the look before, and most patterns are new and plain."""
+    values = {"memory": memory, "pattern": pattern, "name": name, "events": written, "length": length, "seq": seq}
+    return bool(rows.run(sql.ENTER_PATTERN, values).rowcount)
 
 
 def _enter(
@@ -260,17 +287,15 @@ def _place(rows: Rows, memory: int, learned: LogRecord) -> tuple[str | None, Map
 
 def _refold(rows: Rows, memory: int, seq: int, pattern: str, content: Mapping[str, Any]) -> None:
     found = rows.one(sql.READ_PATTERN, {"memory": memory, "pattern": pattern})
-    episodes = rows.all(sql.EPISODES_OF, {"memory": memory, "pattern": pattern})
+    # when a whole log is applied again, what comes later stands in it already
+    episodes = rows.all(sql.EPISODES_OF, {"memory": memory, "pattern": pattern, "until": seq})
     before = 0 if found is None else int(found[4])
     if not episodes:
         if found is not None and before:
             _change(rows, memory, seq, pattern, 0, None)
             _count_vectors(rows, memory, read_events(found[2]), -1, {})
         return
-    folded = Folded()
-    for episode, _, _, _, body in episodes:
-        effects = rows.all(sql.EFFECTS_ON, {"memory": memory, "episode": episode})
-        folded.add(json.loads(body), [json.loads(text) for _, kind, text in effects if kind == "outcome"])
+    folded = _added_up(rows, memory, episodes)
     if before:
         _change(rows, memory, seq, pattern, len(episodes), folded)
         return
@@ -279,3 +304,11 @@ def _refold(rows: Rows, memory: int, seq: int, pattern: str, content: Mapping[st
     known = found is not None
     _enter(rows, memory, seq, pattern, name, written, length, len(episodes), folded, known=known)
     _count_vectors(rows, memory, events, 1, content.get("vectors", {}))
+
+
+def _added_up(rows: Rows, memory: int, episodes: Iterable[tuple[Any, ...]]) -> Folded:
+    folded = Folded()
+    for episode, _, _, _, body in episodes:
+        effects = rows.all(sql.EFFECTS_ON, {"memory": memory, "episode": episode})
+        folded.add(json.loads(body), [json.loads(text) for _, kind, text in effects if kind == "outcome"])
+    return folded

@@ -69,6 +69,20 @@ class SymbolView(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Stats(Record):
+    """Sum up a memory: what is learned, who is on it, and what the caches did."""
+
+    name: str
+    seq: int
+    patterns: int
+    symbols: int
+    total_frequency: int
+    sessions: int
+    index_bytes: int
+    caches: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
 class LogView(Record):
     """Show one log record; ``body`` is what it says, None where it was erased."""
 
@@ -150,7 +164,7 @@ def log_page(store: MemoryStore, after: int, limit: int) -> tuple[LogView, ...]:
 
 def episodes_of(rows: Rows, memory: int, pattern_id: str) -> tuple[EpisodeView, ...]:
     """Return the live episodes of a pattern, oldest first."""
-    found = rows.all(sql.EPISODES_OF, {"memory": memory, "pattern": pattern_id})
+    found = rows.all(sql.EPISODES_OF, {"memory": memory, "pattern": pattern_id, "until": EVERYTHING})
     return tuple(EpisodeView(seq, instant(at), source, session) for seq, at, source, session, _ in found)
 
 

@@ -7,21 +7,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kimera.errors import ConflictError, NotFoundError, ValidationError
+from kimera.errors import ConflictError, NotFoundError
 from kimera.guardian import Label
 from kimera.memory.answers import Question
 from kimera.memory.batches import Batch, Ways
 from kimera.memory.contracts import Guard, GuardOptions, Learned, NextEvents, Observed, Predictions, Why
 from kimera.memory.episodes import Lesson, clean_outcome
+from kimera.memory.follow import Moment
 from kimera.memory.index import Overlap
+from kimera.memory.meters import note_events
 from kimera.memory.observations import (
     Observation,
     SequenceObserved,
     Step,
     answer_of,
     clean_observation,
+    clean_sequence,
     learn_events,
-    observation_of,
     observe,
 )
 from kimera.memory.options import Options, clean_guard, clean_next, clean_options, explain, resolve
@@ -37,7 +39,6 @@ __all__ = ["Session", "SessionConfig"]
 
 T = TypeVar("T")
 TRIES = 100
-OBSERVATIONS = 10_000
 TOUCH = 0.05  # a read prolongs the session once this part of its time has passed
 
 SessionConfig = Mapping[str, Any]
@@ -128,20 +129,23 @@ class Session:
         The same ``unique_id`` again, while its event is in the short-term memory, applies nothing and gives the first
         answer. Raises `ValidationError`, `NotFoundError` (SESSION_EXPIRED), `MemoryFault`.
         """
-        seen = clean_observation(
-            strings,
-            vectors,
-            emotives,
-            metadata,
-            unique_id=unique_id,
-            source=source,
-            label=label,
-            predict=predict,
-            guard=guard,
-            sort=self.options.sort_symbols,
-        )
         with self._memory.timed("observe"), self._lock:
-            return self._asked(self._observe(seen), seen)
+            seen = clean_observation(
+                strings,
+                vectors,
+                emotives,
+                metadata,
+                unique_id=unique_id,
+                source=source,
+                label=label,
+                predict=predict,
+                guard=guard,
+                sort=self.options.sort_symbols,
+            )
+            self._memory.store.check_vectors(seen.vectors)
+            observed = self._asked(self._observe(seen), seen)
+        note_events(1, observed.stm_length)
+        return observed
 
     def observe_sequence(
         self,
@@ -155,20 +159,13 @@ class Session:
 
         Learning here skips what is too short to be a pattern. At most 10,000 observations.
         """
-        if isinstance(observations, str | bytes | Mapping) or not isinstance(observations, Sequence):
-            raise ValidationError("observations takes a list.", "observations", error_code="BODY_INVALID")
-        if len(observations) > OBSERVATIONS:
-            raise ValidationError(
-                f"A sequence has at most {OBSERVATIONS} observations; send the rest in another call.",
-                "observations",
-                error_code="TOO_LARGE",
-                http_status=413,
-            )
-        sort = self.options.sort_symbols
-        clean = [observation_of(item, sort, number) for number, item in enumerate(observations)]
         ways = Ways(learn_after_each, learn_at_end, clear_stm_between)
         with self._memory.timed("observe_sequence"), self._lock:
-            return self._observe_all(clean, ways)
+            clean = clean_sequence(observations, self.options.sort_symbols)
+            self._memory.store.check_vectors({name: v for seen in clean for name, v in seen.vectors.items()})
+            observed = self._observe_all(clean, ways)
+        note_events(observed.observations_processed, observed.final_stm_length)
+        return observed
 
     def learn(
         self,
@@ -264,6 +261,7 @@ class Session:
         """Forget the session and its short-term memory; what it taught stays."""
         with self._lock:
             self._memory.drop_session(self._held)
+            self._stm = None
 
     def snapshot(self) -> Stm:
         """Return a copy of the short-term memory as it is now; counts as a use of the session."""
@@ -302,13 +300,17 @@ class Session:
             batch.finish()
             return batch.change, batch.lessons, batch
 
+        asks = self.options.predict_on_observe or any(seen.predict or seen.guard for seen in clean)
+        if asks:
+            self._memory.answers.follower.view()  # level before the step, so that its lessons can be taken one by one
         batch, learned = self._step(plan)
         results = batch.answers(learned)
         for step, observed in zip(batch.steps, results, strict=True):
             self._remember(step, observed)
+        moments = self._memory.answers.follower.through(batch.lessons, learned) if asks else None
         asked = [
-            self._asked_then(observed, seen, stm)
-            for observed, seen, stm in zip(results, clean, batch.moments, strict=True)
+            self._asked_then(observed, seen, stm, moments[taught] if moments else None)
+            for observed, seen, stm, taught in zip(results, clean, batch.moments, batch.taught, strict=True)
         ]
         return batch.report(asked, self._memory.known_seq)
 
@@ -318,14 +320,20 @@ class Session:
             return self._asked_then(observed, seen, self._usable())
         return observed
 
-    def _asked_then(self, observed: Observed, seen: Observation, stm: Stm | None) -> Observed:
+    def _asked_then(
+        self, observed: Observed, seen: Observation, stm: Stm | None, moment: Moment | None = None
+    ) -> Observed:
         if stm is None:
             return observed
+        answers, options = self._memory.answers, self.options
         asked = Question.of(stm, self._counters())
-        if seen.predict or self.options.predict_on_observe:
-            observed = replace(observed, predictions=self._memory.answers.predict(asked, self.options))
-        if seen.guard:
-            observed = replace(observed, guard=self._memory.answers.guard(asked, GuardOptions(), self.options))
+        if seen.predict or options.predict_on_observe:
+            found = answers.predict(asked, options) if moment is None else answers.predict_then(asked, options, moment)
+            observed = replace(observed, predictions=found)
+        if seen.guard and moment is None:
+            observed = replace(observed, guard=answers.guard(asked, GuardOptions(), options))
+        elif seen.guard and moment is not None:
+            observed = replace(observed, guard=answers.guard_then(asked, GuardOptions(), options, moment))
         return observed
 
     def _step(self, plan: Callable[[Stm], tuple[StmChange | None, Sequence[Lesson], T]]) -> tuple[T, list[Learned]]:

@@ -29,8 +29,9 @@ __all__ = ["RedisStm"]
 # KEYS: stream, facts. ARGV: old version, time, next, floor, limit, life in ms, drop from, expiry, then number and body
 # by turns. The facts are a hash: version, time, next, floor, expires, and the body of an event that was replaced.
 STEP = """
-local version = tonumber(redis.call('HGET', KEYS[2], 'version') or '0')
-if version ~= tonumber(ARGV[1]) then return 0 end
+local known = redis.call('HGET', KEYS[2], 'version')
+if not known or tonumber(known) ~= tonumber(ARGV[1]) then return 0 end
+local version = tonumber(known)
 local drop = tonumber(ARGV[7])
 if drop > 0 then
   local entries = redis.call('XRANGE', KEYS[1], ARGV[7] .. '-0', '+')
@@ -136,6 +137,9 @@ class RedisStm:
             return None
         stream, facts = self._keys(held)
         known = {name.decode(): value for name, value in self._call("hgetall", facts).items()}
+        if "version" not in known:  # a step only goes on from what stands here, so that a dropped session stays dropped
+            self._call("hsetnx", facts, "version", 0)
+            self._call("pexpire", facts, self._life(row[4]))
         kept = self._call("xrange", stream)
         floor = max(row[8], int(known.get("floor", 0)))
         events: deque[StmEvent] = deque()

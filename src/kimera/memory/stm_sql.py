@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -157,6 +157,13 @@ def drop_session(rows: Rows, key: int) -> None:
     """Delete a session and its events."""
     rows.run(sql.DROP_STM, {"session": key})
     rows.run(sql.DROP_SESSION, {"session": key})
+
+
+def drop_events(rows: Rows, session: int, numbers: Sequence[int]) -> None:
+    """Delete events of a session, whose holders read it anew then."""
+    for number in numbers:
+        rows.run(sql.DROP_EVENT, {"session": session, "number": number})
+    rows.run(sql.TOUCH_SESSION, {"session": session})
 
 
 def _held(memory: int, session_id: str, row: tuple[Any, ...]) -> Held:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from kimera.clock import Clock
-from kimera.errors import MemoryFault, StorageError
+from kimera.errors import ConflictError, MemoryFault, StorageError
 from kimera.memory.contracts import Learned
 from kimera.memory.episodes import Lesson, read_events
 from kimera.memory.log import Head, append, canonical, head
-from kimera.memory.patterns import check_vectors, teach
+from kimera.memory.patterns import check_vectors, enter_all, teach
 from kimera.memory.stm import Learnings
 from kimera.memory.stm_sql import Lost
 from kimera.storage import memory as sql
@@ -21,6 +21,7 @@ from kimera.storage.rows import Rows, Transactions
 __all__ = ["MemoryStore"]
 
 T = TypeVar("T")
+MANY = 8  # lessons from which on looking all patterns up at once is cheaper
 
 
 class MemoryStore:
@@ -33,6 +34,7 @@ class MemoryStore:
         self.name = name
         self.tenant = tenant
         self.clock = clock
+        self.frozen = False
         self.known_seq = 0  # the highest number seen; others may have written more
 
     def now(self) -> float:
@@ -41,19 +43,32 @@ class MemoryStore:
 
     def read(self, work: Callable[[Rows], T]) -> T:
         """Run ``work`` on one unchanging moment of the database."""
-        with store_errors():
+        try:
             return self.transactions.read(work)
+        except StorageError as failure:
+            raise unavailable(failure) from failure
 
     def write(self, work: Callable[[Rows], T]) -> T:
-        """Run ``work`` in one transaction and return once it is committed."""
-        with store_errors():
+        """Run ``work`` in one transaction, return once committed; raises `ConflictError` on a view of the past."""
+        if self.frozen:
+            raise ConflictError(
+                "This is the memory as it was; open the memory itself to change it.", error_code="MEMORY_READ_ONLY"
+            )
+        try:
             return self.transactions.write(work)
+        except StorageError as failure:
+            raise unavailable(failure) from failure
 
     def head(self) -> Head:
         """Return where the log ends now."""
         last = self.read(lambda rows: head(rows, self.memory, lock=False))
         self.known_seq = max(self.known_seq, last.seq)
         return last
+
+    def check_vectors(self, vectors: Mapping[str, tuple[float, ...]]) -> None:
+        """Raise `ValidationError` (VECTOR_DIMENSION) unless the vectors fit this memory."""
+        if vectors:
+            self.read(lambda rows: check_vectors(rows, self.memory, vectors))
 
     def config(self) -> dict[str, Any]:
         """Return the options kept for this memory."""
@@ -91,10 +106,12 @@ class MemoryStore:
 
     def _teach(self, rows: Rows, lessons: Sequence[Lesson]) -> tuple[list[Learned], Head]:
         last = head(rows, self.memory)
-        for each in lessons:
-            check_vectors(rows, self.memory, each.vectors)
+        check_vectors(rows, self.memory, {name: v for each in lessons for name, v in each.vectors.items()})
         known = [self._known(rows, each) for each in lessons]
         records = append(rows, self.memory, last, [e.entry for e, k in zip(lessons, known, strict=True) if k is None])
+        taught = [each for each, before in zip(lessons, known, strict=True) if before is None]
+        pairs = [(item.seq, each) for item, each in zip(records, taught, strict=True)]
+        settled = enter_all(rows, self.memory, pairs) if len(pairs) >= MANY else set()
         numbered = iter(records)
         answers = []
         for each, before in zip(lessons, known, strict=True):
@@ -102,7 +119,7 @@ class MemoryStore:
                 answers.append(before)
                 continue
             seq = next(numbered).seq
-            frequency = teach(rows, self.memory, seq, each)
+            frequency = 1 if seq in settled else teach(rows, self.memory, seq, each)
             answers.append(Learned(each.id, each.name, seq, frequency == 1, frequency, each.length))
         return answers, (Head(records[-1].seq, records[-1].hash) if records else last)
 
@@ -119,17 +136,22 @@ class MemoryStore:
 
 
 @contextmanager
-def store_errors() -> Any:
+def store_errors() -> Iterator[None]:
     """Turn a failure of the database into the room's own error."""
     try:
         yield
     except StorageError as failure:
-        raise MemoryFault(
-            f"The memory's store did not answer: {failure.message}",
-            error_code="STORE_UNAVAILABLE",
-            recoverable=failure.recoverable,
-            retry_after=failure.retry_after or 1.0,
-        ) from failure
+        raise unavailable(failure) from failure
+
+
+def unavailable(failure: StorageError) -> MemoryFault:
+    """Return the room's own error for a failure of the database."""
+    return MemoryFault(
+        f"The memory's store did not answer: {failure.message}",
+        error_code="STORE_UNAVAILABLE",
+        recoverable=failure.recoverable,
+        retry_after=failure.retry_after or 1.0,
+    )
 
 
 def _stands(rows: Rows, memory: int, last: Head) -> bool:

@@ -90,6 +90,8 @@ def clean_event(symbols: object, *, vectors: Vectors, sort: bool = True, where: 
     An item that is a list of numbers is a vector; it becomes its symbol and is added to ``vectors``. With ``sort``
     off, the given order stays inside each part. Raises `ValidationError`.
     """
+    if isinstance(symbols, list | tuple) and len(symbols) <= EVENT_SYMBOLS and all(map(_plain, symbols)):
+        return tuple(sorted(symbols)) if sort else tuple(symbols)
     if isinstance(symbols, str | bytes | Mapping) or not isinstance(symbols, Iterable):
         raise _wrong_type(where, "a list of symbols", symbols)
     strings: list[str] = []
@@ -180,6 +182,17 @@ def pattern_id(events: Events) -> str:
 def pattern_name(events: Events) -> str:
     """Return the older name of a pattern: SHA-1 of the Python text of its list of lists; an alias, never a key."""
     return hashlib.sha1(repr([list(event) for event in events]).encode(), usedforsecurity=False).hexdigest()
+
+
+def _plain(item: object) -> bool:
+    """Return whether an item is a string symbol beyond doubt; most are, and need no second look."""
+    return (
+        type(item) is str
+        and item.isascii()
+        and 0 < len(item) <= SYMBOL_BYTES
+        and "\0" not in item
+        and not item.startswith(VECTOR_PREFIX)
+    )
 
 
 def _symbol(where: str) -> dict[str, Any]:

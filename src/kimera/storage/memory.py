@@ -77,7 +77,7 @@ LEARN_BY_UNIQUE = (
 )
 LAST_OF_SESSION = sa.text(
     "SELECT seq, pattern_id, body FROM memory_log WHERE memory_id = :memory AND session_id = :session_id "
-    "AND kind = 'learn' ORDER BY seq DESC LIMIT 1"
+    "AND kind = 'learn' AND origin IS NULL ORDER BY seq DESC LIMIT 1"
 )
 KNOWN_ORIGINS = sa.select(LOG.c.origin, LOG.c.origin_seq, LOG.c.seq).where(
     LOG.c.memory_id == P("memory"), LOG.c.origin.is_not(None)
@@ -98,10 +98,10 @@ OUTLIVED = sa.text(
 EPISODES_OF = sa.text(
     "SELECT l.seq, l.at, l.source, l.session_id, l.body FROM memory_log l "
     "LEFT JOIN memory_moves m ON m.memory_id = l.memory_id AND m.episode = l.seq "
-    "WHERE l.memory_id = :memory AND l.pattern_id = :pattern AND m.episode IS NULL "
+    "WHERE l.memory_id = :memory AND l.pattern_id = :pattern AND l.seq <= :until AND m.episode IS NULL "
     "UNION ALL SELECT l.seq, l.at, l.source, l.session_id, l.body FROM memory_moves m "
     "JOIN memory_log l ON l.memory_id = m.memory_id AND l.seq = m.episode "
-    "WHERE m.memory_id = :memory AND m.pattern_id = :pattern ORDER BY 1"
+    "WHERE m.memory_id = :memory AND m.pattern_id = :pattern AND l.seq <= :until ORDER BY 1"
 )
 MOVE_OF = sa.select(MOVES.c.pattern_id).where(MOVES.c.memory_id == P("memory"), MOVES.c.episode == P("episode"))
 DROP_MOVE = MOVES.delete().where(MOVES.c.memory_id == P("memory"), MOVES.c.episode == P("episode"))
@@ -137,6 +137,12 @@ LIVE = PATTERNS.c.frequency > sa.literal_column("0")
 FIND_PATTERN = sa.select(PATTERNS.c.frequency, PATTERNS.c.folded).where(OF_MEMORY, PATTERNS.c.id == P("pattern"))
 READ_PATTERN = sa.select(*PATTERN_COLUMNS).where(OF_MEMORY, PATTERNS.c.id == P("pattern"))
 READ_BY_NAME = sa.select(*PATTERN_COLUMNS).where(OF_MEMORY, PATTERNS.c.name == P("name"), LIVE).order_by(PATTERNS.c.id)
+READ_GONE_BY_NAME = sa.select(PATTERNS.c.id).where(OF_MEMORY, PATTERNS.c.name == P("name")).order_by(PATTERNS.c.id)
+BLANK_GONE = (
+    PATTERNS.update()
+    .values(name=sa.literal_column("''"), events=sa.literal_column("'[]'"))
+    .where(OF_MEMORY, PATTERNS.c.frequency == sa.literal_column("0"))
+)
 NEW_PATTERN = PATTERNS.insert().values(
     memory_id=P("memory"),
     id=P("pattern"),
@@ -148,6 +154,10 @@ NEW_PATTERN = PATTERNS.insert().values(
     outcomes=P("outcomes"),
     utility=P("utility"),
     folded=P("folded"),
+)
+ENTER_PATTERN = sa.text(
+    "INSERT INTO memory_patterns (memory_id, id, name, events, length, frequency, changed_seq, outcomes, utility) "
+    "VALUES (:memory, :pattern, :name, :events, :length, 1, :seq, 0, 0.0) ON CONFLICT DO NOTHING"
 )
 CHANGE_PATTERN = (
     PATTERNS.update()
@@ -268,11 +278,20 @@ CHANGE_STM = (
     STM.update().values(body=P("new_body")).where(STM.c.session == P("session"), STM.c.number == P("at_number"))
 )
 TRIM_STM = STM.delete().where(STM.c.session == P("session"), STM.c.number < P("floor"))
+DROP_EVENT = STM.delete().where(STM.c.session == P("session"), STM.c.number == P("number"))
+TOUCH_SESSION = (
+    SESSIONS.update().values(version=SESSIONS.c.version + sa.literal_column("1")).where(SESSIONS.c.id == P("session"))
+)
 DROP_STM = STM.delete().where(STM.c.session == P("session"))
 STM_OF_MEMORY = (
     sa.select(SESSIONS.c.id, STM.c.number, STM.c.body)
     .join_from(STM, SESSIONS, STM.c.session == SESSIONS.c.id)
     .where(SESSIONS.c.memory_id == P("memory"))
+)
+
+SECURE_DELETE = sa.text("PRAGMA secure_delete=ON")
+VACUUM_POSTGRES = tuple(
+    "VACUUM FULL " + name for name in ("memory_log", "memory_patterns", "memory_vectors", "memory_stm")
 )
 
 CLEAR_DERIVED = tuple(table.delete().where(table.c.memory_id == P("memory")) for table in DERIVED)

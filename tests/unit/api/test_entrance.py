@@ -250,3 +250,24 @@ async def test_a_request_joins_the_callers_trace(home: control.Home) -> None:
     await Call(app, "GET", "/api/context", {"x-request-id": "mine", "traceparent": parent}).task
     await Call(app, "GET", "/api/context", {"x-request-id": "other", "traceparent": "nonsense"}).task
     assert [("mine", parent), ("other", None)] == [(one.request_id, one.traceparent) for one in seen]
+
+
+async def test_a_traced_stream_is_one_whole_span(home: control.Home, opened: asyncio.Event) -> None:
+    """Promise: a stream inside a caller's trace leaves one span with route and status, ended when the stream ends."""
+    app = make_app(home)
+    mount(app, waiting_routes(opened))
+    app.state.gate.board.survey()
+    store = telemetry.MemoryStore()
+    telemetry.configure(home.settings, store=store, lines=False)
+    try:
+        call = Call(app, "GET", "/api/stream", {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"})
+        await call.until(2)
+        opened.set()
+        await call.task
+        telemetry.flush()
+        [found] = [one for one in store._spans.values() if one.name == "http.request"]
+    finally:
+        telemetry.shutdown()
+    assert ("ab" * 16, "cd" * 8) == (found.trace_id, found.parent_id)
+    assert ("/api/stream", 200) == (found.attributes["route"], found.attributes["status"])
+    assert found.ended_at is not None
