@@ -37,6 +37,7 @@ NOTES = {
     "psycopg-binary": "LGPL-3: extra of psycopg, used unmodified and replaceable",
     "certifi": "MPL-2.0: file-level copyleft, used unmodified",
     "tqdm": "MPL-2.0 in part: file-level copyleft, used unmodified",
+    "async-timeout": "only before Python 3.11.3",
     "tld": "comes with trafilatura; of the three licences offered MPL-1.1 is taken",
 }
 REFUSED = re.compile(r"\bA?GPL|(?<!Lesser )General Public License", re.IGNORECASE)
@@ -52,6 +53,10 @@ class Entry:
     version: str
     licence: str
     wanted_by: tuple[str, ...]
+
+
+ELSEWHERE = (Entry("async-timeout", "5.0.1", "Apache Software License", ("redis",)),)
+"""Packages that only some supported Pythons need (here: before 3.11.3); listed whichever Python builds the page."""
 
 
 def asked_for() -> list[Requirement]:
@@ -114,9 +119,12 @@ def licence_of(package: Distribution) -> str:
 def entries() -> list[Entry]:
     """Return one entry for each installed run-time package, by name."""
     found, owners, _ = tree()
-    return [
-        Entry(name, found[name].version, licence_of(found[name]), tuple(sorted(owners[name]))) for name in sorted(found)
-    ]
+    here = {
+        name: Entry(name, package.version, licence_of(package), tuple(sorted(owners[name])))
+        for name, package in found.items()
+    }
+    everywhere = {entry.name: entry for entry in ELSEWHERE} | here
+    return [everywhere[name] for name in sorted(everywhere)]
 
 
 def refused(entry: Entry) -> bool:

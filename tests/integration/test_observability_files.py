@@ -15,6 +15,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from tests.prometheus import run
 
+from kimera.cli.root import COMMANDS
 from kimera.telemetry import dashboards
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,6 +118,24 @@ def test_every_alert_says_what_happened_and_where_to_read_on() -> None:
         assert f"docs/telemetry/troubleshooting.md#{name.lower()}" == notes["runbook_url"]
         assert name.lower() in headings
         assert not notes["summary"].endswith(".")
+
+
+def test_the_pages_name_only_commands_and_boards_that_exist() -> None:
+    """Promise: whoever is woken by an alert types a command that is there and finds the panel that is named."""
+    pages = {path.name: path.read_text() for path in (ROOT / "docs" / "telemetry").glob("*.md")}
+    commands = {name for text in pages.values() for name in re.findall(r"`kimera ([a-z]+)", text)}
+    assert set() == commands - set(COMMANDS)
+    boards = dashboards.read_boards(PLACE / "grafana").values()
+    titles = {panel["title"] for board in boards for panel in board["panels"]}
+    named = set(re.findall(r"(?<!\*)\*([A-Z][^*\n]+)\*(?!\*)", pages["troubleshooting.md"]))
+    assert set() == {words for words in named if not words.startswith(("Page,", "Ticket,"))} - titles
+
+
+def test_the_entry_of_an_alert_tells_its_urgency_and_patience() -> None:
+    """Promise: an entry of the troubleshooting page begins with what the rule says: page or ticket, after how long."""
+    page = (ROOT / "docs" / "telemetry" / "troubleshooting.md").read_text()
+    found = re.findall(r"^## (\w+)\n\n\*(Page|Ticket), (?:after (\d+) minutes?|at once)\.\*", page, re.MULTILINE)
+    assert EXPECTED == {name: (urgency.lower(), f"{wait}m" if wait else None) for name, urgency, wait in found}
 
 
 def test_rules_name_only_what_the_catalogue_declares() -> None:

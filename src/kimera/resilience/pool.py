@@ -15,6 +15,7 @@ from typing import Any, Generic, Self, TypeVar
 from kimera.clock import Clock
 from kimera.errors import ConfigurationError, OperationTimeout, PoolClosed
 from kimera.resilience.pipeline import SYSTEM_CLOCK
+from kimera.resilience.timeout import is_ours
 
 __all__ = ["Pool", "PoolStats"]
 
@@ -113,7 +114,7 @@ class Pool(Generic[C]):
             async with self._clock.timeout(self._acquire_timeout) as scope:
                 return await self._acquire()
         except TimeoutError as late:
-            if scope is None or not scope.expired() or not isinstance(late.__cause__, asyncio.CancelledError):
+            if not is_ours(late, scope):
                 raise
             raise OperationTimeout(
                 "",

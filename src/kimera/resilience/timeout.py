@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 import threading
 import time
 from asyncio import CancelledError, current_task, get_running_loop
@@ -51,6 +52,9 @@ class _Cut:
         self.task, self.deadline, self.before = task, deadline, before
         self.fired = False
 
+
+CAUSELESS = sys.version_info < (3, 11, 4)
+"""Early releases of Python 3.11 do not say that the TimeoutError of a scope came from its cancellation."""
 
 _limit: ContextVar[Limit | _Cut | None] = ContextVar("kimera_limit", default=None)
 
@@ -217,7 +221,7 @@ class Timeout(Policy):
                 async with clock.timeout(seconds) as scope:
                     return await fn(*args, **kwargs)
             except TimeoutError as cut:
-                if _is_ours(cut, scope):
+                if is_ours(cut, scope):
                     raise self._expired(error, describe(fn, args), clock.monotonic() - started) from cut
                 raise
             finally:
@@ -271,7 +275,7 @@ class Timeout(Policy):
         try:
             return await scope.__aexit__(kind, error, trace)  # type: ignore[no-any-return]
         except TimeoutError as cut:
-            if _is_ours(cut, entered) and cut is not error:
+            if is_ours(cut, entered) and cut is not error:
                 raise self._expired(OperationTimeout, self.name, self._clock.monotonic() - started) from cut
             raise
 
@@ -287,11 +291,16 @@ def _sooner(cut: _Cut, outer: Limit | _Cut) -> bool:
     return cut.deadline - time.monotonic() < outer.deadline - outer.clock.monotonic()
 
 
-def _is_ours(error: TimeoutError, scope: Any) -> bool:
+def is_ours(error: TimeoutError, scope: Any) -> bool:
+    """Return whether ``error`` is how the clock's ``scope`` ended what ran in it, and not the callee's own."""
     # asyncio.timeout turns the cancellation it asked for into a bare TimeoutError; anything else is the callee's own
-    return (
-        type(error) is TimeoutError
-        and scope is not None
-        and scope.expired()
-        and isinstance(error.__cause__, CancelledError)
-    )
+    if type(error) is not TimeoutError or scope is None or not scope.expired():
+        return False
+    return isinstance(error.__cause__, CancelledError) or (CAUSELESS and _raised_by_scope(error))
+
+
+def _raised_by_scope(error: TimeoutError) -> bool:
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and place.tb_frame.f_code.co_filename == asyncio.timeouts.__file__

@@ -17,7 +17,7 @@ from kimera.telemetry.recording.metrics import (
     register_collector,
     switch_metrics,
 )
-from kimera.telemetry.recording.recorder import active
+from kimera.telemetry.recording.recorder import Recorder, active
 from kimera.telemetry.recording.resilience import on_resilience_event, watch
 from kimera.telemetry.recording.setup import configure, dropped, flush, redact, shutdown
 from kimera.telemetry.recording.spans import Span, span, span_over, spanned
@@ -39,6 +39,7 @@ __all__ = [
     "MemoryStore",
     "MissionEvent",
     "Reading",
+    "Recorder",
     "Span",
     "SpanRecord",
     "TelemetryStore",

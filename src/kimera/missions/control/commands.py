@@ -16,6 +16,7 @@ from kimera import telemetry
 from kimera.errors import ConflictError, NotFoundError, StorageError, ValidationError
 from kimera.missions.contracts import MissionOptions, MissionOutcomePackage, MissionState, TrackName
 from kimera.missions.control._ahead import Ahead
+from kimera.missions.control._envelope import at_work, read_envelope
 from kimera.missions.control._reports import end_cancelled
 from kimera.missions.control._worker import Worker, working
 from kimera.missions.control.budget import ledger
@@ -390,7 +391,9 @@ def _serve(worker: Worker, stop: threading.Event, until: Callable[[], bool]) -> 
         with suppress(StorageError):
             for row in worker.home.missions.pending():
                 if (row.mission_id, row.round) not in queued:
-                    worker.engine.enqueue(row.mission_id, row.round)
+                    envelope = read_envelope(worker.home, row.mission_id)
+                    with at_work(envelope), telemetry.span("dispatch.enqueue", queue="missions"):
+                        worker.engine.enqueue(row.mission_id, row.round)
                     queued.add((row.mission_id, row.round))
             if clock.monotonic() - revived > REVIVE_SECONDS:
                 revived = clock.monotonic()

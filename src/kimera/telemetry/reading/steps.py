@@ -25,8 +25,9 @@ class AttemptFacts:
 class Step:
     """A step of a mission: a phase of an attempt, reading the folder (ingest), or a fusion.
 
-    ``state`` is done, failed, open or interrupted; instants are seconds since the mission began; ``begun_times`` counts
-    the processes and tries that began it, ``order`` its place in the story.
+    ``state`` is done, failed, open, interrupted (its process is gone) or stopped (given back in order, to be begun
+    again); instants are seconds since the mission began, the end None while unknown; ``begun_times`` counts the
+    processes and tries that began it, ``order`` its place in the story.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Step:
 
 Spans = Sequence[SpanRecord]
 Key = tuple[str | None, int | None, str]
+AtWork = Callable[[Spans], bool]
 
 
 def steps_of(
@@ -52,15 +54,21 @@ def steps_of(
     alive: Callable[[str], bool],
 ) -> list[Step]:
     """Return every step that was begun, in the order of their beginning."""
+    somebody = any(span.ended_at is None and alive(span.process) for span in spans)
+
+    def at_work(own: Spans) -> bool:
+        # a step that has just begun may have no span yet: whoever is at work in the mission has begun it
+        return any(span.ended_at is None and alive(span.process) for span in own) if own else somebody
+
     by_key: dict[Key, list[SpanRecord]] = {}
     for span in spans:
         name = "fusion" if span.name == "fusion.run" else span.attributes.get("phase")
         if span.name in {"agent.step", "fusion.run"} and name != "read_ahead":
             by_key.setdefault((span.track, span.attempt, str(name)), []).append(span)
     found = [
-        *_ingest(events, by_key.get((None, None, "ingest"), []), alive),
-        *(step for one in attempts for step in _phases(one, events, by_key, alive)),
-        *_fusions(by_key.get((None, None, "fusion"), []), events, alive),
+        *_ingest(events, by_key.get((None, None, "ingest"), []), at_work),
+        *(step for one in attempts for step in _phases(one, events, by_key, at_work)),
+        *_fusions(by_key.get((None, None, "fusion"), []), events, at_work),
     ]
     found.sort(key=lambda step: (step.begun, step.order))
     return [_relative(step, begun, number) for number, step in enumerate(found)]
@@ -81,13 +89,15 @@ def _relative(step: Step, begun: float, number: int) -> Step:
     )
 
 
-def _state(finished: bool, over: bool, spans: Spans, alive: Callable[[str], bool]) -> str:
+def _state(finished: bool, over: bool, spans: Spans, at_work: AtWork) -> str:
     if finished:
         return "done"
     if over:
         return "failed"
+    if spans and all(span.ended_at is not None for span in spans):
+        return "stopped"
     # without a span to ask, the process that wrote the event was killed before its first write of telemetry
-    return "open" if any(span.ended_at is None and alive(span.process) for span in spans) else "interrupted"
+    return "open" if at_work(spans) else "interrupted"
 
 
 def _end(spans: Spans, otherwise: float | None) -> float | None:
@@ -95,7 +105,7 @@ def _end(spans: Spans, otherwise: float | None) -> float | None:
     return max(ends) if ends and all(span.ended_at is not None for span in spans[-1:]) else otherwise
 
 
-def _ingest(events: Sequence[MissionEvent], spans: Spans, alive: Callable[[str], bool]) -> Iterator[Step]:
+def _ingest(events: Sequence[MissionEvent], spans: Spans, at_work: AtWork) -> Iterator[Step]:
     began = next((e for e in events if e.type == "mission.state" and e.payload["new"] == "RUNNING"), None)
     if began is None:
         return
@@ -103,7 +113,7 @@ def _ingest(events: Sequence[MissionEvent], spans: Spans, alive: Callable[[str],
     over = _mission_over(events)
     at = began.at.timestamp()
     ended = None if done is None else _end(spans, done.at.timestamp())
-    state = _state(done is not None, over, spans, alive)
+    state = _state(done is not None, over, spans, at_work)
     yield Step("ingest", state, at, ended, begun_times=max(1, len(spans)), process=_process(spans))
 
 
@@ -120,7 +130,7 @@ def _phases(
     one: AttemptFacts,
     events: Sequence[MissionEvent],
     by_key: dict[Key, list[SpanRecord]],
-    alive: Callable[[str], bool],
+    at_work: AtWork,
 ) -> Iterator[Step]:
     own = [event for event in events if event.track == one.track and event.attempt == one.attempt]
     started = next((event for event in own if event.type == "track.started"), None)
@@ -142,7 +152,7 @@ def _phases(
         if event is None and not spans:
             continue
         at = min([span.started_at for span in spans] + ([event.at.timestamp()] if event is not None else []))
-        state = _state(index < stored, closed, spans, alive)
+        state = _state(index < stored, closed, spans, at_work)
         ended = _end(spans, following) if state in {"done", "failed"} else None
         times = max(1, len(spans))
         found.append(Step(names[index], state, at, ended, one.track, one.attempt, times, _process(spans), order=index))
@@ -150,7 +160,7 @@ def _phases(
     yield from reversed(found)
 
 
-def _fusions(spans: Spans, events: Sequence[MissionEvent], alive: Callable[[str], bool]) -> Iterator[Step]:
+def _fusions(spans: Spans, events: Sequence[MissionEvent], at_work: AtWork) -> Iterator[Step]:
     """Yield each fusion; the last one's state is the mission's, the others ended or their process did."""
     states = [event for event in events if event.type == "mission.state"]
     over = _mission_over(events)
@@ -161,6 +171,8 @@ def _fusions(spans: Spans, events: Sequence[MissionEvent], alive: Callable[[str]
         done = (ended and not failed) or (over and span is spans[-1] and states[-1].payload["new"] != "FAILED")
         if not done and not failed and any(later.started_at > span.started_at for later in spans):
             continue  # begun again by another process, which counts
-        yield Step("fusion", _state(done, failed, [span], alive), span.started_at, span.ended_at, process=span.process)
+        yield Step(
+            "fusion", _state(done, failed, [span], at_work), span.started_at, span.ended_at, process=span.process
+        )
     if not spans and states and states[-1].payload["new"] == "FUSION":
         yield Step("fusion", "interrupted", states[-1].at.timestamp(), None)

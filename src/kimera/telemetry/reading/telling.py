@@ -142,8 +142,8 @@ def _steps(story: Trace) -> Iterator[str]:
     yield ""
     last = story.last_finished
     if last is not None:
-        at = last.begun if last.ended is None else last.ended
-        yield f"Last finished step: {_step(last.track, last.attempt, last.name)} at {at:+.3f} s"
+        at = "just before the last record" if last.ended is None else f"at {last.ended:+.3f} s"
+        yield f"Last finished step: {_step(last.track, last.attempt, last.name)} {at}"
     for step in story.in_progress:
         again = f", begun {step.begun_times} times" if step.begun_times > 1 else ""
         yield f"In progress: {_step(step.track, step.attempt, step.name)} ({step.state}{again})"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 from kimera.telemetry.reading.steps import AttemptFacts, Step, steps_of
@@ -103,12 +104,13 @@ class Trace:
     def last_finished(self) -> Step | None:
         """Return the step that was finished last."""
         done = [step for step in self.steps if step.state == "done"]
-        return max(done, key=lambda step: (step.begun if step.ended is None else step.ended, step.order), default=None)
+        # an end that is stored but whose span did not reach the store any more is the newest thing there is
+        return max(done, key=lambda step: (inf if step.ended is None else step.ended, step.order), default=None)
 
     @property
     def in_progress(self) -> list[Step]:
         """Return the steps that were begun and not finished."""
-        return [step for step in self.steps if step.state in {"open", "interrupted"}]
+        return [step for step in self.steps if step.state in {"open", "interrupted", "stopped"}]
 
     @property
     def first_error(self) -> Fault | None:
@@ -144,7 +146,7 @@ def trace(material: Material) -> Trace:
         events=tuple(material.events),
         logs=tuple(material.logs),
         gaps=tuple(_gaps(material, begun)),
-        errors=tuple(_faults(material, begun)),
+        errors=tuple(_faults(material, steps, begun)),
         steps=tuple(steps),
         completeness=_completeness(material, nodes),
         spent=material.spent,
@@ -194,8 +196,9 @@ def _place_events(events: Iterable[MissionEvent], nodes: Sequence[Node], begun: 
             mine[-1].events.append(event.seq)
 
 
-def _faults(material: Material, begun: float) -> list[Fault]:
-    found = [*_of_events(material.events), *_of_spans(material.spans), *_of_logs(material.logs), *_lost(material)]
+def _faults(material: Material, steps: Sequence[Step], begun: float) -> list[Fault]:
+    found = [*_of_events(material.events), *_of_spans(material.spans), *_of_logs(material.logs)]
+    found += _lost(material, steps)
     # several records tell of one failure: of the same code close together the first stands for all
     kept: list[Fault] = []
     told: dict[str, float] = {}
@@ -242,13 +245,17 @@ def _of_logs(logs: Iterable[LogRecord]) -> Iterator[Fault]:
             yield Fault(record.at, str(said["error_code"]), kind, module, "log", where or record.event, text)
 
 
-def _lost(material: Material) -> Iterator[Fault]:
-    """Yield a fault for each process that left spans open and is gone."""
+def _lost(material: Material, steps: Sequence[Step]) -> Iterator[Fault]:
+    """Yield a fault for each process that left spans open and is gone, or for a step that nobody works on."""
     gone = {span.process for span in material.spans if span.ended_at is None and not material.alive(span.process)}
     for process in sorted(gone):
         last = _last_sign(material, process)
         text = f"The process {process} ended while it was at work; what it had recorded goes on."
         yield Fault(last, WORKER_LOST, "WorkerLost", "missions", "process", process, text)
+    if not gone and any(step.state == "interrupted" for step in steps):
+        last = material.events[-1].at.timestamp()
+        text = "The process at work ended before it could write anything else down."
+        yield Fault(last, WORKER_LOST, "WorkerLost", "missions", "process", "unknown process", text)
 
 
 def _last_sign(material: Material, process: str) -> float:

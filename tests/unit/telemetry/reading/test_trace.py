@@ -149,6 +149,7 @@ def test_no_gap_after_the_end() -> None:
 def test_the_first_error_comes_first_and_one_failure_is_told_once() -> None:
     """Promise: span, log and event of one failure are one line, a later failure is another, in the order of time."""
     material = Story()
+    material.event(0.2, "plan.step", step="ingest", kind="library")
     material.span("sandbox.run", 1.0, 2.0, track="ds_star", status="error", error_code="SANDBOX_WALL", module="sandbox")
     material.event(
         2.1, "track.retry", track="ds_star", phase="code", error_code="TIMEOUT", error_type="T", module="sandbox"

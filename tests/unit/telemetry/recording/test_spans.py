@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -90,3 +91,13 @@ def test_foreign_spans_join_the_tree_without_their_values(recording: MemoryStore
     spans = kept(recording)
     assert spans["agent.run"].span_id == spans["chat"].parent_id
     assert {"http.route": "/x"} == spans["chat"].attributes
+
+
+def test_a_wall_clock_that_steps_back_does_not_turn_a_span_around(recording: MemoryStore) -> None:
+    """Promise: a span whose wall clock was put back an hour while it was open still ends after it began."""
+    with telemetry.bind(mission_id="m1"), telemetry.span("agent.step") as span:
+        span._start += 3_600 * 10**9  # what the clock said at the start, seen from after the step back
+        waited = threading.Event().wait(0.01)
+    step = kept(recording)["agent.step"]
+    assert not waited
+    assert step.ended_at is not None and step.ended_at >= step.started_at + 0.01
