@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kimera.memory.index.view import View
 from kimera.memory.query import Query
 
-__all__ = ["Aligned", "align_rows_plainly", "character_similarity", "cosine_of", "matched_pairs"]
+__all__ = ["Aligned", "Block", "align_rows_plainly", "blocks_of", "character_similarity", "cosine_of_row", "pairs_of"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -39,13 +39,27 @@ class Aligned:
 
     def take(self, kept: Any) -> Aligned:
         """Return the rows that ``kept`` (a mask or positions) selects."""
-        return Aligned(*(getattr(self, name)[kept] for name in self.__dataclass_fields__))
+        columns = (self.rows, self.matched, self.blocks, self.first, self.last, self.size, self.cosine)
+        return Aligned(*[column[kept] for column in columns])
 
 
-def matched_pairs(pattern: Sequence[int], observed: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the matched index pairs of the longest-run-first alignment, in order."""
-    matcher = SequenceMatcher(None, pattern, observed, autojunk=False)
-    return [(a + k, b + k) for a, b, size in matcher.get_matching_blocks() for k in range(size)]
+class Block(NamedTuple):
+    """Name a run of ``size`` symbols common to the pattern at ``a`` and the query at ``b``."""
+
+    a: int
+    b: int
+    size: int
+
+
+def blocks_of(pattern: Sequence[int], observed: Sequence[int]) -> list[Block]:
+    """Return the matching blocks, in order, the empty last one left out."""
+    found = SequenceMatcher(None, pattern, observed, autojunk=False).get_matching_blocks()
+    return [Block(*block) for block in found if block.size]
+
+
+def pairs_of(blocks: Iterable[Block]) -> list[tuple[int, int]]:
+    """Return the matched index pairs, in order."""
+    return [(a + k, b + k) for a, b, size in blocks for k in range(size)]
 
 
 def cosine_of(dot: int, left: int, right: int) -> float:
@@ -85,7 +99,7 @@ def cosine_of_row(view: View, query: Query, row: int, first: int, last: int) -> 
 def _align_row(view: View, query: Query, row: int) -> tuple[int, int, int, int, int, float]:
     pattern = view.row_tokens(row)
     observed = query.numbers_for(pattern)
-    blocks = [b for b in SequenceMatcher(None, pattern, observed, autojunk=False).get_matching_blocks() if b.size]
+    blocks = blocks_of(pattern, observed)
     if not blocks:
         return 0, 0, 0, -1, 0, 0.0
     ends = view.row_event_ends(row)

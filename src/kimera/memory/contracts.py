@@ -54,7 +54,8 @@ class MemoryTuning(Record):
     ``incremental`` (5) session overlap counters; ``pools`` (6); ``streams`` (7) Redis streams for the short-term
     memory; ``prescreen`` (8) exact symbol bitmaps per segment; ``batch`` (9) one pass for `observe_sequence`;
     ``sequence_bound`` the second bound by longest common subsequence; ``accelerate`` compiled kernels where numba is
-    installed. ``threads`` 0 = one per CPU. ``cache_dir``: where compiled kernels are kept (None = not kept).
+    installed. ``threads`` 0 = one per CPU. ``cache_dir``: where compiled kernels are kept; with None they load only
+    when `rehearse` asks.
     """
 
     inverted_index: bool = True

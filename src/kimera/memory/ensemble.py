@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kimera.memory import figures
-from kimera.memory.align import Aligned, character_similarity, matched_pairs
+from kimera.memory.align import Aligned, blocks_of, character_similarity, pairs_of
 from kimera.memory.candidates import align_rows, possible_rows
 from kimera.memory.contracts import RecallOptions
 from kimera.memory.index.overlap import Overlap
 from kimera.memory.index.view import View
 from kimera.memory.query import Query
 
-__all__ = ["RANKS", "Ensemble", "Weighted", "gather", "similarity_of_rows", "weighted_sums"]
+__all__ = ["RANKS", "Ensemble", "Futures", "Weighted", "gather", "similarity_of_rows", "weighted_sums"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -33,6 +33,17 @@ class Weighted:
     evidence: Floats
     confidence: Floats
     snr: Floats
+
+
+@dataclass(frozen=True)
+class Futures:
+    """Hold the distinct futures of an ensemble; ``share`` is that of each candidate's future."""
+
+    numbers: Ints
+    support: Ints
+    weights: Floats
+    shares: Floats
+    share: Floats
 
 
 @dataclass(frozen=True)
@@ -133,14 +144,16 @@ class Ensemble:
         return np.where(inside, view.futures[np.where(inside, place, 0)], 0).astype(np.int64)
 
     @cached_property
-    def futures(self) -> tuple[Ints, Ints, Floats, Floats]:
-        """Return the distinct futures, their supporting patterns, summed f·similarity, and shares."""
+    def futures(self) -> Futures:
+        """Return the distinct futures with their supporting patterns, summed f·similarity, and shares."""
         some = np.flatnonzero(self.future)
-        numbers, inverse, support = np.unique(self.future[some], return_inverse=True, return_counts=True)
+        numbers, element, support = _distinct(self.future[some])
         strengths = self.strengths[some]
-        weights = figures.group_sums(strengths, inverse, support)
-        total = figures.exact_sum(strengths)
-        return numbers, support, weights, figures.ratio(weights, np.float64(total))
+        weights = figures.group_sums(strengths, element, support)
+        shares = figures.ratio(weights, np.float64(figures.exact_sum(strengths)))
+        share = np.zeros(len(self.future))
+        share[some] = shares[element]
+        return Futures(numbers, support, weights, shares, share)
 
     @cached_property
     def information(self) -> Floats:
@@ -150,32 +163,41 @@ class Ensemble:
     @cached_property
     def share(self) -> Floats:
         """Return A, the share of each candidate's future, 0 without one."""
-        numbers, _, _, shares = self.futures
-        if not len(numbers):
-            return np.zeros(len(self.future))
-        place = np.minimum(np.searchsorted(numbers, self.future), len(numbers) - 1)
-        return np.where(numbers[place] == self.future, shares[place], 0.0)
+        return self.futures.share
+
+    def pick(self, places: Ints) -> Ensemble:
+        """Return some candidates with figures that still refer to the whole ensemble; what is computed is kept."""
+        picked = replace(self, aligned=self.aligned.take(places), similarity=self.similarity[places])
+        known = picked.__dict__
+        known.update(total=self.total, weight=self.weight, share=self.share[places])
+        for name, value in self.__dict__.items():
+            if name not in known and isinstance(value, np.ndarray):
+                known[name] = value[places]
+        if self.weighted is not None:
+            known["weighted"] = Weighted(*(getattr(self.weighted, n)[places] for n in Weighted.__dataclass_fields__))
+        return picked
 
     def spread(self, place: int) -> figures.Spread:
         """Return the entropy-like figures of one candidate."""
-        row = int(self.aligned.rows[place])
-        low, high = self.present(place)
-        tokens = self.view.tokens[low:high].tolist() if self.aligned.matched[place] else []
-        return figures.spread_of(self.view, tokens, int(self.view.frequency[row]))
+        low, high = (int(bounds[place]) for bounds in self.present)
+        return self.view.spread(low, high, int(self.frequency[place]))
 
-    def present(self, place: int) -> tuple[int, int]:
-        """Return where the symbols of `present` stand among all tokens of the view."""
-        view, row = self.view, int(self.aligned.rows[place])
-        events, start = int(view.event_starts[row]), int(view.token_starts[row])
-        first, last = int(self.aligned.first[place]), int(self.aligned.last[place])
-        low = int(view.event_ends[events + first - 1]) if first else 0
-        high = int(view.event_ends[events + last]) if last >= 0 else 0
+    @cached_property
+    def present(self) -> tuple[Ints, Ints]:
+        """Return where the symbols of each `present` begin and end among all tokens of the view."""
+        view, rows = self.view, self.aligned.rows
+        events, start = view.event_starts[rows], view.token_starts[rows]
+        first, last = self.aligned.first, self.aligned.last
+        low = np.where(first > 0, view.event_ends[np.maximum(events + first - 1, 0)], 0)
+        high = np.where(last >= 0, view.event_ends[np.maximum(events + last, 0)], 0)
         return start + low, start + high
 
     def order(self, limit: int | None) -> Ints:
         """Return the places of the first ``limit`` candidates (all with None): by rank, ties by id."""
         value = RANKS[self.options.rank_by](self)
         value = value if self.options.rank_by == "fragmentation" else -value
+        if len(value) < 2:
+            return np.arange(min(len(value), limit or 1))
         places = np.arange(len(value))
         if limit is not None and limit < len(value):
             places = np.flatnonzero(value <= np.partition(value, limit - 1)[limit - 1])
@@ -245,6 +267,20 @@ def similarity_of_rows(view: View, query: Query, options: RecallOptions, aligned
     return np.array([character_similarity(pattern, query.texts) for pattern in patterns], dtype=np.float64)
 
 
+def _distinct(numbers: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return the distinct numbers, for each element its place among them, and how often each occurs."""
+    if len(numbers) < 2:
+        return numbers, np.zeros(len(numbers), dtype=np.int64), np.ones(len(numbers), dtype=np.int64)
+    top = int(numbers.max())
+    if top > 16 * len(numbers):  # sorting few numbers is cheaper than counting through all that exist
+        return np.unique(numbers, return_inverse=True, return_counts=True)
+    counts = np.bincount(numbers, minlength=1)
+    distinct = np.flatnonzero(counts)
+    place = np.zeros(len(counts), dtype=np.int64)
+    place[distinct] = np.arange(len(distinct))
+    return distinct, place[numbers], counts[distinct]
+
+
 def _weighted(ensemble: Ensemble) -> Weighted:
     rows = [weighted_sums(ensemble, row) for row in ensemble.aligned.rows.tolist()]
     matched, whole, present, observed, extra = np.array(rows, dtype=np.float64).reshape(-1, 5).T
@@ -261,7 +297,7 @@ def weighted_sums(ensemble: Ensemble, row: int) -> tuple[float, float, float, fl
     view, query = ensemble.view, ensemble.query
     pattern = view.row_tokens(row)
     observed = query.numbers_for(pattern)
-    pairs = matched_pairs(pattern, observed)
+    pairs = pairs_of(blocks_of(pattern, observed))
     texts, affinity, occurrences = view.symbol_table.texts, ensemble.affinity, view.occurrences
 
     def weight(number: int) -> float:

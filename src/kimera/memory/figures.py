@@ -8,24 +8,39 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kimera.memory.index.view import View
+if TYPE_CHECKING:
+    from kimera.memory.index.view import View
 
-__all__ = ["Spread", "exact_sum", "group_sums", "itfdf", "potential", "ratio", "shrunk_utility", "snr_of", "spread_of"]
+__all__ = [
+    "Rarity",
+    "Spread",
+    "exact_sum",
+    "group_sums",
+    "itfdf",
+    "potential",
+    "ratio",
+    "shrunk_utility",
+    "snr_of",
+    "spread_of",
+]
 
 Floats = NDArray[np.float64]
+_LONG = 512
+_SMALLEST = 1e-100  # below this the units would leave the range of normal numbers
 
 
 def ratio(numerator: Any, denominator: Any) -> Floats:
     """Return numerator / denominator elementwise, 0.0 where the denominator is 0."""
-    zero = denominator == 0
-    quotient: Floats = np.where(zero, 0.0, numerator / np.where(zero, 1, denominator))
+    quotient: Floats = np.zeros(np.broadcast(numerator, denominator).shape)
+    np.divide(numerator, denominator, out=quotient, where=np.not_equal(denominator, 0))
     return quotient
 
 
@@ -52,8 +67,27 @@ def shrunk_utility(utility: Any, outcomes: Any, mean: float) -> Any:
 
 
 def exact_sum(values: Floats) -> float:
-    """Return the exactly rounded sum, whatever the order."""
-    return math.fsum(values.tolist())
+    """Return the exactly rounded sum, whatever the order: what `math.fsum` gives, faster for long arrays.
+
+    Each pass cuts the values to multiples of a unit so large that their sum has at most 53 bits, which makes adding
+    them exact in any order; what was cut off goes into the next pass.
+    """
+    if len(values) < _LONG:
+        return math.fsum(values.tolist())
+    sizes = np.abs(values[values != 0])
+    top, low = float(sizes.max(initial=0.0)), float(sizes.min(initial=1.0))
+    if not _SMALLEST < low <= top < 1 / _SMALLEST:
+        return math.fsum(values.tolist())
+    room = len(values).bit_length() + 1
+    unit = math.frexp(top)[1] + room - 53
+    sums, rest = [], values
+    while rest.any():
+        anchor = math.ldexp(1.5, unit + 52)
+        part = (rest + anchor) - anchor
+        sums.append(float(part.sum()))
+        rest = rest - part
+        unit += room - 53
+    return math.fsum(sums)
 
 
 def group_sums(values: Floats, group: Any, sizes: Any) -> Floats:
@@ -80,28 +114,45 @@ class Spread:
     tfidf_score: float
 
 
-def spread_of(view: View, present: Iterable[int], frequency: int) -> Spread:
+class Rarity(dict[int, tuple[float, float, float]]):
+    """Keep per symbol pr = n/N, pr·log2 pr and log2(N/n) + 1; they change with the view only."""
+
+    def __init__(self, holders: Any, patterns: int) -> None:
+        super().__init__()
+        self._holders, self._patterns = holders, patterns
+
+    def __missing__(self, symbol: int) -> tuple[float, float, float]:
+        held = int(self._holders[symbol])
+        share = held / self._patterns
+        found = self[symbol] = (share, share * math.log2(share), math.log2(self._patterns / held) + 1)
+        return found
+
+
+def spread_of(view: View, present: Sequence[int], frequency: int) -> Spread:
     """Compute the entropy-like figures of one pattern from the symbol numbers in `present`."""
-    counts = Counter(present)
-    size = sum(counts.values())
+    size = len(present)
     if not size:
         return Spread(0.0, 0.0, 0.0, 0.0, 0.0)
-    held = {symbol: int(view.holders[symbol]) for symbol in counts}
-    product = 1.0
-    for share in sorted(held[symbol] / view.N for symbol in counts.elements()):
-        product *= share
-    entropy = _entropy(count / size for count in counts.values())
-    overall = _entropy(n / view.N for n in held.values())
-    scale = math.log2(view.V) if view.V > 1 else 0.0
-    weights = (count / size * (math.log2(view.N / held[x]) + 1) for x, count in counts.items())
+    counts, rarity = Counter(present), view.rarity
+    rare = [rarity[symbol] for symbol in counts]
+    if len(counts) == size:
+        weights, held = [1 / size] * size, [one[0] for one in rare]
+    else:
+        weights, held = [count / size for count in counts.values()], [rarity[symbol][0] for symbol in present]
+    held.sort()
+    entropy = _entropy(tuple(sorted(counts.values())), size)
+    overall = -math.fsum([one[1] for one in rare]) + 0.0  # + 0.0 turns -0.0 into 0.0
+    scale = view.bits
     return Spread(
-        confluence=frequency / view.T * (1 - product),
+        confluence=frequency / view.T * (1 - math.prod(held)),
         entropy=entropy,
         normalized_entropy=entropy / scale if scale else 0.0,
         global_normalized_entropy=overall / scale if scale else 0.0,
-        tfidf_score=math.fsum(weights) / len(counts),
+        tfidf_score=math.fsum([weight * one[2] for weight, one in zip(weights, rare, strict=True)]) / len(counts),
     )
 
 
-def _entropy(shares: Iterable[float]) -> float:
-    return -math.fsum(q * math.log2(q) for q in shares) + 0.0  # + 0.0 turns -0.0 into 0.0
+@lru_cache(4_096)
+def _entropy(counts: tuple[int, ...], size: int) -> float:
+    shares = [count / size for count in counts]
+    return -math.fsum([q * math.log2(q) for q in shares]) + 0.0

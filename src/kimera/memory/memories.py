@@ -8,13 +8,14 @@ import threading
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from kimera.clock import Clock, SystemClock
 from kimera.errors import ConflictError, NotFoundError, ValidationError
 from kimera.memory.contracts import MemoryTuning
 from kimera.memory.log import canonical
 from kimera.memory.memory import Memory
+from kimera.memory.meters import spread
 from kimera.memory.options import clean_options
 from kimera.memory.sessions import Session
 from kimera.memory.stm import ProcessStm, StmStore
@@ -23,13 +24,20 @@ from kimera.memory.store import MemoryStore, store_errors
 from kimera.settings import load_settings
 from kimera.storage import memory as sql
 from kimera.storage.database import IN_MEMORY, Database, open_database
-from kimera.storage.rows import Rows, StatementTimes, Transactions
+from kimera.storage.rows import Rows, StatementTimes, Transactions, plan_of
 
 __all__ = ["Memories", "clean_memory_name"]
 
 NAME_LENGTH = 256
 TENANT_LENGTH = 64
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A store that times its own commands."""
+
+    times: StatementTimes
 
 
 class Memories:
@@ -71,6 +79,7 @@ class Memories:
         settings = load_settings()
         with store_errors():
             database = open_database(_address(location), synchronous=settings.synchronous, clock=clock)
+        tuning = tuning or MemoryTuning(cache_dir=str(settings.home.expanduser() / "cache" / "kernels"))
         return cls(database, stm=stm, tuning=tuning, clock=clock, owned=True)
 
     def get(
@@ -147,6 +156,30 @@ class Memories:
         """Return how many sessions of a tenant live."""
         now = self.clock.now().timestamp()
         return sum(self.stm_store.count(memory.store.memory, now) for memory in self._known(tenant))
+
+    def queries(self) -> dict[str, dict[str, float]]:
+        """Return per named statement and Redis command its runs, rows and durations in milliseconds."""
+        names: dict[object, str] = {statement: name for name, statement in sql.named_statements().items()}
+        stores = [self.times, *([self.stm_store.times] if isinstance(self.stm_store, Timed) else [])]
+        found = {
+            names.get(statement, str(statement)): {"count": count, "rows": rows, **spread(times)}
+            for store in stores
+            for statement, (count, rows, times) in store.by_statement().items()
+        }
+        return dict(sorted(found.items()))
+
+    def explain(self, name: str) -> list[str]:
+        """Return the database's plan for a named statement; raises `NotFoundError`."""
+        statement = sql.named_statements().get(name)
+        if statement is None:
+            raise NotFoundError(f"There is no statement {name!r}; queries() lists those that ran.")
+        with store_errors():
+            return self.transactions.read(lambda rows: plan_of(rows, statement))
+
+    def connections(self) -> dict[str, int]:
+        """Return how many database connections rest and how many are lent."""
+        use = self.database.stats()
+        return {"idle": use.idle, "lent": use.lent}
 
     def close(self) -> None:
         """Close every memory, and the database when it was opened here."""

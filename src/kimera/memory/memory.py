@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Memory"]
 
 T = TypeVar("T")
+SWEEP = 64  # sessions made between two looks for those that have outlived their time
 
 
 class Memory:
@@ -55,6 +56,7 @@ class Memory:
         self._lock = threading.Lock()
         self._answers = Answers(store, self._follower, memories.tuning)
         self._owner = False
+        self._made = 0
 
     @classmethod
     def open(
@@ -141,6 +143,9 @@ class Memory:
             if held is None:
                 ttl = resolve(cleaned, self._config).ttl_seconds
                 held = self.stm_store.create(self.store.memory, name, cleaned, now, now + ttl)
+                self._made += 1
+                if self._made % SWEEP == 0:
+                    self.stm_store.sweep(now)
                 session = None
             if session is None or session.key != held.key:
                 session = self._sessions[name] = Session(self, held)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, overload
+from functools import lru_cache
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kimera.memory.align import matched_pairs
+from kimera.memory.align import pairs_of
+from kimera.memory.candidates import blocks_of_rows
 from kimera.memory.contracts import (
     Anomaly,
     Bodies,
     Body,
+    Event,
     Events,
     FuturePotential,
     Prediction,
@@ -20,11 +23,11 @@ from kimera.memory.contracts import (
     RecallOptions,
     Statistics,
 )
-from kimera.memory.ensemble import Ensemble, gather
+from kimera.memory.ensemble import Ensemble, Futures, gather
 from kimera.memory.index.overlap import Overlap
 from kimera.memory.index.tables import FutureTable
 from kimera.memory.index.view import View
-from kimera.memory.query import build_query
+from kimera.memory.query import Query, build_query
 
 __all__ = ["predict", "predictions_at", "statistics_of"]
 
@@ -53,11 +56,16 @@ def predict(
     places = ensemble.order(options.max_predictions).tolist()
     return Predictions(
         predictions=predictions_at(ensemble, places, bodies),
-        future_potentials=Futures(view.future_table, *ensemble.futures),
+        future_potentials=FutureList(view.future_table, ensemble.futures),
         statistics=statistics_of(ensemble),
         memory_seq=view.seq,
-        options=options.to_dict(),
+        options=dict(_plain(options)),
     )
+
+
+@lru_cache(64)
+def _plain(options: RecallOptions) -> dict[str, Any]:
+    return options.to_dict()
 
 
 def statistics_of(ensemble: Ensemble) -> Statistics:
@@ -68,66 +76,81 @@ def statistics_of(ensemble: Ensemble) -> Statistics:
 
 def predictions_at(ensemble: Ensemble, places: Sequence[int], bodies: Bodies | None) -> tuple[Prediction, ...]:
     """Build the prediction objects of some candidates, in the given order."""
-    rows = ensemble.aligned.rows[places].tolist() if places else []
-    ids = [ensemble.view.id(row) for row in rows]
+    chosen = ensemble.pick(np.array(places, dtype=np.int64))
+    rows = chosen.aligned.rows
+    ids = [chosen.view.id(row) for row in rows.tolist()]
     found = bodies(ids) if bodies is not None and ids else {}
-    columns = _columns(ensemble, np.array(places, dtype=np.int64))
+    blocks = blocks_of_rows(chosen.view, chosen.query, rows)
     return tuple(
-        _prediction(ensemble, place, pattern_id, found.get(pattern_id, _NO_BODY), numbers)
-        for place, pattern_id, numbers in zip(places, ids, columns, strict=True)
+        _prediction(chosen, geometry, found.get(pattern_id, _NO_BODY), {"id": pattern_id, **numbers}, pairs_of(runs))
+        for geometry, pattern_id, numbers, runs in zip(_geometry(chosen), ids, _columns(chosen), blocks, strict=True)
     )
 
 
-def _columns(ensemble: Ensemble, places: NDArray[np.int64]) -> list[dict[str, Any]]:
+class _Geometry(NamedTuple):
+    """Locate `present`: its first and last event, and its symbols among those of the pattern and of the view."""
+
+    row: int
+    first: int
+    last: int
+    start: int
+    low: int
+    high: int
+
+
+def _geometry(chosen: Ensemble) -> list[_Geometry]:
+    aligned, (low, high) = chosen.aligned, chosen.present
+    columns = (aligned.rows, aligned.first, aligned.last, chosen.view.token_starts[aligned.rows], low, high)
+    return [_Geometry(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def _columns(chosen: Ensemble) -> list[dict[str, Any]]:
     """Return the figures that stand in arrays, as one dict of plain numbers per candidate."""
-    view, rows = ensemble.view, ensemble.aligned.rows[places]
-    prior = ensemble.frequency[places] / max(ensemble.total, 1)
+    prior = chosen.frequency / max(chosen.total, 1)
     arrays: dict[str, NDArray[Any]] = {
-        "length": ensemble.length[places],
-        "frequency": ensemble.frequency[places],
-        "similarity": ensemble.similarity[places],
-        "evidence": ensemble.evidence[places],
-        "confidence": ensemble.confidence[places],
-        "snr": ensemble.snr[places],
-        "fragmentation": ensemble.aligned.blocks[places] - 1,
-        "itfdf_similarity": ensemble.itfdf[places],
-        "potential": ensemble.potential[places],
+        "length": chosen.length,
+        "frequency": chosen.frequency,
+        "similarity": chosen.similarity,
+        "evidence": chosen.evidence,
+        "confidence": chosen.confidence,
+        "snr": chosen.snr,
+        "fragmentation": chosen.aligned.blocks - 1,
+        "itfdf_similarity": chosen.itfdf,
+        "potential": chosen.potential,
         "pattern_probability": prior,
         "bayesian_prior": prior,
-        "bayesian_likelihood": ensemble.similarity[places],
-        "bayesian_posterior": ensemble.posterior[places],
-        "weighted_strength": ensemble.weighted_strength[places],
-        "predictive_information": ensemble.information[places],
-        "utility": ensemble.utility[places],
-        "outcomes": view.outcomes[rows],
+        "bayesian_likelihood": chosen.similarity,
+        "bayesian_posterior": chosen.posterior,
+        "weighted_strength": chosen.weighted_strength,
+        "predictive_information": chosen.information,
+        "utility": chosen.utility,
+        "outcomes": chosen.view.outcomes[chosen.aligned.rows],
     }
-    if ensemble.weighted is not None:
+    if chosen.weighted is not None:
         for name in ("similarity", "evidence", "confidence", "snr"):
-            arrays[f"weighted_{name}"] = getattr(ensemble.weighted, name)[places]
+            arrays[f"weighted_{name}"] = getattr(chosen.weighted, name)
     lists = [(values + 0).tolist() for values in arrays.values()]  # + 0 turns -0.0 into 0.0
     return [dict(zip(arrays, row, strict=True)) for row in zip(*lists, strict=True)]
 
 
-def _prediction(ensemble: Ensemble, place: int, pattern_id: str, body: Body, numbers: Mapping[str, Any]) -> Prediction:
+def _prediction(
+    ensemble: Ensemble, at: _Geometry, body: Body, numbers: Mapping[str, Any], pairs: list[tuple[int, int]]
+) -> Prediction:
     view, query = ensemble.view, ensemble.query
-    row = int(ensemble.aligned.rows[place])
-    pattern = view.row_tokens(row)
-    observed = query.numbers_for(pattern)
-    pairs = matched_pairs(pattern, observed)
-    sequence = view.row_events(row)
-    first, last = int(ensemble.aligned.first[place]), int(ensemble.aligned.last[place])
-    spread = ensemble.spread(place)
+    sequence = view.row_events(at.row)
+    present = sequence[at.first : at.last + 1]
+    spread = view.spread(at.low, at.high, numbers["frequency"])
+    matches, extras = _observed_sides(query, tuple([j for _, j in pairs]))
     return Prediction(
-        id=pattern_id,
         name=body.name,
         sequence=sequence,
-        matches=tuple([query.texts[j] for _, j in pairs]),
-        past=sequence[:first] if pairs else (),
-        present=sequence[first : last + 1],
-        future=sequence[last + 1 :],
-        missing=_missing(sequence, first, last, {i for i, _ in pairs}),
-        extras=_extras(query.texts, query.event_of, query.events, {j for _, j in pairs}),
-        anomalies=_anomalies(ensemble, observed, pairs) if query.near else (),
+        matches=matches,
+        past=sequence[: at.first] if pairs else (),
+        present=present,
+        future=sequence[at.last + 1 :],
+        missing=_missing(present, at.low - at.start, {i for i, _ in pairs}),
+        extras=extras,
+        anomalies=_anomalies(ensemble, at.row, pairs) if query.near else (),
         alignment=tuple(pairs),
         confluence=spread.confluence,
         entropy=spread.entropy,
@@ -144,28 +167,35 @@ def _prediction(ensemble: Ensemble, place: int, pattern_id: str, body: Body, num
     )
 
 
-def _missing(sequence: Events, first: int, last: int, matched: set[int]) -> Events:
-    """Return per event of `present` the symbols that stand in no block, by position."""
-    place = sum(map(len, sequence[:first]))
+def _missing(present: Events, place: int, matched: set[int]) -> Events:
+    """Return per event of `present`, which begins at ``place``, the symbols that stand in no block, by position."""
     found = []
-    for event in sequence[first : last + 1]:
-        found.append(tuple([symbol for at, symbol in enumerate(event, place) if at not in matched]))
-        place += len(event)
+    for event in present:
+        end = place + len(event)
+        if matched.isdisjoint(range(place, end)):
+            found.append(event)
+        else:
+            found.append(tuple([symbol for at, symbol in enumerate(event, place) if at not in matched]))
+        place = end
     return tuple(found)
 
 
-def _extras(texts: Sequence[str], event_of: Sequence[int], events: int, matched: set[int]) -> Events:
-    """Return per event of the short-term memory the symbols that stand in no block."""
-    found: list[list[str]] = [[] for _ in range(events)]
-    for place, text in enumerate(texts):
-        if place not in matched:
-            found[event_of[place]].append(text)
-    return tuple(map(tuple, found))
+def _observed_sides(query: Query, matched: tuple[int, ...]) -> tuple[tuple[str, ...], Events]:
+    """Return the observed symbols that stand in blocks, and per observed event those that do not; kept per query."""
+    kept = query.kept.setdefault("sides", {})
+    sides: tuple[tuple[str, ...], Events] | None = kept.get(matched)
+    if sides is None:
+        extras: list[Event] = [()] * query.events
+        for place in sorted(set(range(len(query.texts))).difference(matched)):
+            extras[query.event_of[place]] += (query.texts[place],)
+        sides = kept[matched] = (tuple([query.texts[j] for j in matched]), tuple(extras))
+    return sides
 
 
-def _anomalies(ensemble: Ensemble, observed: Sequence[int], pairs: Sequence[tuple[int, int]]) -> tuple[Anomaly, ...]:
+def _anomalies(ensemble: Ensemble, row: int, pairs: Sequence[tuple[int, int]]) -> tuple[Anomaly, ...]:
     """Return the matched symbols that were taken for another one."""
     query, texts = ensemble.query, ensemble.view.symbol_table.texts
+    observed = query.numbers_for(ensemble.view.row_tokens(row))
     return tuple(
         Anomaly(query.texts[j], texts[observed[j]], query.similarity[query.texts[j], observed[j]])
         for _, j in pairs
@@ -173,21 +203,20 @@ def _anomalies(ensemble: Ensemble, observed: Sequence[int], pairs: Sequence[tupl
     )
 
 
-class Futures(Sequence[FuturePotential]):
+class FutureList(Sequence[FuturePotential]):
     """List the futures the ensemble expects, the greatest share first, ties by the id of the future.
 
     Ordered and built when first read: an ensemble may expect as many futures as it has patterns.
     """
 
-    __slots__ = ("_built", "_numbers", "_shares", "_support", "_table", "_weights")
+    __slots__ = ("_built", "_found", "_table")
 
-    def __init__(self, table: FutureTable, numbers: Any, support: Any, weights: Any, shares: Any) -> None:
-        self._table = table
-        self._numbers, self._support, self._weights, self._shares = numbers, support, weights, shares
+    def __init__(self, table: FutureTable, found: Futures) -> None:
+        self._table, self._found = table, found
         self._built: tuple[FuturePotential, ...] | None = None
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._found.numbers)
 
     @overload
     def __getitem__(self, index: int) -> FuturePotential: ...
@@ -213,13 +242,14 @@ class Futures(Sequence[FuturePotential]):
         return self._built
 
     def _order(self) -> list[int]:
-        shares, numbers, digest = self._shares.tolist(), self._numbers.tolist(), self._table.digest
+        shares, numbers, digest = self._found.shares.tolist(), self._found.numbers.tolist(), self._table.digest
         return sorted(range(len(numbers)), key=lambda i: (-shares[i], digest(numbers[i])))
 
     def _build(self, place: int) -> FuturePotential:
+        found = self._found
         return FuturePotential(
-            future=self._table.text(int(self._numbers[place])),
-            aggregate_potential=float(self._shares[place]),
-            supporting_patterns=int(self._support[place]),
-            total_weighted_frequency=float(self._weights[place]),
+            future=self._table.text(int(found.numbers[place])),
+            aggregate_potential=float(found.shares[place]),
+            supporting_patterns=int(found.support[place]),
+            total_weighted_frequency=float(found.weights[place]),
         )

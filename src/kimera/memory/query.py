@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from kimera.memory.contracts import Events, RecallOptions
 from kimera.memory.index.near import Near
@@ -20,6 +21,7 @@ class Query:
 
     ``texts`` are the observed symbols, ``numbers`` theirs in the view (-1 = in no pattern), ``event_of`` the event of
     each. ``near`` gives for an observed symbol what it stands for in patterns that do not hold it, the nearest first.
+    ``kept`` holds what the kernels make of the query.
     """
 
     texts: tuple[str, ...]
@@ -27,6 +29,7 @@ class Query:
     event_of: tuple[int, ...]
     events: int
     near: Mapping[str, Near]
+    kept: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @cached_property
     def counts(self) -> dict[int, int]:
@@ -55,14 +58,15 @@ def build_query(
     view: View, events: Events, options: RecallOptions, vectors: Mapping[str, Sequence[float]] | None = None
 ) -> Query:
     """Read the short-term memory against a view; ``vectors`` are the coordinates of observed vector symbols."""
-    texts = tuple(symbol for event in events for symbol in event)
-    numbers: dict[str, int] = {}
-    for text in dict.fromkeys(texts):
-        number = view.symbol(text)
-        numbers[text] = -1 if number is None else number
-    near = {text: found for text in numbers if (found := _near(view, text, options, vectors or {}))}
-    at = tuple(place for place, event in enumerate(events) for _ in event)
-    return Query(texts, tuple(numbers[text] for text in texts), at, len(events), near)
+    texts = tuple([symbol for event in events for symbol in event])
+    known, numbering = len(view.holders), view.symbol_table.number
+    numbers = {text: numbering.get(text, -1) for text in texts}
+    fuzzy = options.fuzzy_token_threshold > 0
+    asked = [text for text in numbers if fuzzy or text.startswith("VCTR|")]
+    near = {text: found for text in asked if (found := _near(view, text, options, vectors or {}))}
+    at = tuple([place for place, event in enumerate(events) for _ in event])
+    seen = [numbers[text] for text in texts]
+    return Query(texts, tuple([n if n < known else -1 for n in seen]), at, len(events), near)
 
 
 def _near(view: View, text: str, options: RecallOptions, vectors: Mapping[str, Sequence[float]]) -> Near:

@@ -232,7 +232,7 @@ def _present_facts(ensemble: Ensemble, place: int) -> dict[str, Any]:
     """Return what the formulas say about the symbols of `present`; ``pr`` goes by symbol, ``prs`` by occurrence."""
     view, row = ensemble.view, int(ensemble.aligned.rows[place])
     pattern = view.row_tokens(row)
-    low, high = (bound - int(view.token_starts[row]) for bound in ensemble.present(place))
+    low, high = (int(bounds[place]) - int(view.token_starts[row]) for bounds in ensemble.present)
     present = Counter(pattern[low:high])
     size, observed = high - low, Counter(ensemble.query.numbers_for(pattern))
     held = {x: int(view.holders[x]) for x in present}

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from kimera.errors import KimeraError
 from kimera.storage.database import Database
 
-__all__ = ["Named", "Rows", "Statement", "StatementTimes", "Transactions"]
+__all__ = ["Named", "Rows", "Statement", "StatementTimes", "Transactions", "plan_of"]
 
 T = TypeVar("T")
 Work = Callable[["Rows"], T]
@@ -62,6 +62,19 @@ def _text(dialect: str, statement: Statement) -> str:
     if dialect == "sqlite":
         return str(statement.compile(dialect=SQLITE))
     return str(statement.compile(dialect=POSTGRES))
+
+
+def plan_of(rows: Rows, statement: Statement) -> list[str]:
+    """Return the database's plan for a statement, line by line, without running it; values are placeholders."""
+    text = _text(rows.dialect, statement)
+    if isinstance(statement, Named):
+        statement = statement[rows.dialect]
+    assert isinstance(statement, sa.ClauseElement)
+    binds = statement.compile(dialect=SQLITE if rows.dialect == "sqlite" else POSTGRES).params
+    # unknown types take text, which both databases read as what the column wants
+    values = {name: "[]" if name == "ids" else "1" for name in binds}
+    words = "EXPLAIN QUERY PLAN " if rows.dialect == "sqlite" else "EXPLAIN "
+    return [str(row[-1]) for row in rows.connection.execute(words + text, values).fetchall()]
 
 
 class StatementTimes:

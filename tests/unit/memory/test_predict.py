@@ -102,6 +102,31 @@ def test_a_memory_that_forgot_is_one_that_never_knew(world: World, data: st.Data
     assert expected_before == shown(predict(index.view(), stm, options)) == shown(predict(before, stm, options))
 
 
+def test_a_pattern_that_changes_twice_at_once_counts_once() -> None:
+    """Promise: within one record the last state of a pattern holds."""
+    index = Index()
+    content = events("a b c")
+    index.apply(1, [change(pattern(content, 1)), change(pattern(events("x y"))), change(pattern(content, 3))])
+    expected = oracle.predict([pattern(content, 3), pattern(events("x y"))], events("a b"), RecallOptions().to_dict())
+    assert expected == shown(predict(index.view(), events("a b")))
+
+
+def test_a_memory_that_forgot_most_is_rebuilt_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: compaction renumbers rows; answers, older views and session counters do not notice."""
+    monkeypatch.setattr("kimera.memory.index.store.TAIL", 8)
+    patterns = [pattern((("a",), (f"s{i}",), (f"VCTR|v1:{i % 5:064x}",))) for i in range(40)]
+    index, overlap = Index(), Overlap()
+    index.apply(1, [change(p, VECTORS) for p in patterns])
+    stm, options = (("a",), ("s7",), tuple(VECTORS)[:1]), RecallOptions()
+    before = index.view()
+    first = predict(before, stm, options, vectors=VECTORS, overlap=overlap)
+    index.apply(2, [change(dict(p, frequency=0)) for p in patterns[::2]])
+    assert index.view().generation == 1 and index.view().rows == 20
+    expected = oracle.predict(patterns[1::2], stm, options.to_dict(), VECTORS)
+    assert expected == shown(predict(index.view(), stm, options, vectors=VECTORS, overlap=overlap))
+    assert first == predict(before, stm, options, vectors=VECTORS)
+
+
 def fixture(learned: list[dict[str, Any]], seen: str | Events, **options: Any) -> Predictions:
     """Predict over a small memory."""
     stm = events(seen) if isinstance(seen, str) else seen

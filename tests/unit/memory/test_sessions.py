@@ -174,6 +174,18 @@ def test_a_session_expires_after_its_last_use(memory: Memory, clock: FakeClock) 
     assert None is memories.session_home("s")
 
 
+def test_outlived_sessions_are_swept_away(tmp_path: Path, clock: FakeClock) -> None:
+    """Promise: a process that opens sessions without end does not keep the events of those that ended."""
+    for memory in opened("sqlite", tmp_path, stm="sql", clock=clock):
+        for number in range(130):
+            memory.session(f"s{number}", ttl_seconds=1).observe(["a"])
+            clock.tick(1)
+        sessions = "SELECT count(*) FROM memory_sessions UNION ALL SELECT count(*) FROM memory_stm"
+        with memory.store.transactions.database.engine.connect() as connection:
+            left = [count for (count,) in connection.exec_driver_sql(sessions)]
+        assert all(count < 70 for count in left), left
+
+
 def test_a_session_lives_on_one_memory(memory: Memory) -> None:
     """Promise: asking for a session on another memory than its own is a conflict."""
     memory.session("mine")
@@ -200,10 +212,9 @@ def test_options_of_a_session_are_its_own(memory: Memory) -> None:
     ] + [(memory.session("t").config["persistence"]["value"], "default")]
 
 
-def test_two_processes_on_one_session_lose_nothing(memory: Memory, place: str) -> None:
+@pytest.mark.parametrize("place", SHORT_TERM[1:], indirect=True)
+def test_two_processes_on_one_session_lose_nothing(memory: Memory) -> None:
     """Promise: a step from an old view is planned again on the new one, so both processes' events are there."""
-    if place == "process":
-        pytest.skip("a session in this process has no second process")
     one, two = memory.session("s"), twin(memory, "s")
     two.observe(["a"])
     for number in range(5):

@@ -13,7 +13,8 @@ from kimera.memory.ensemble import RANKS
 from kimera.memory.index import Index
 
 Events = tuple[tuple[str, ...], ...]
-PLAIN = {field: False for field in MemoryTuning.__dataclass_fields__ if field not in {"threads", "cache_dir"}}
+SWITCHES = [name for name in MemoryTuning.__dataclass_fields__ if name not in {"threads", "cache_dir"}]
+PLAIN = dict.fromkeys(SWITCHES, False)
 
 
 def events(text: str) -> Events:

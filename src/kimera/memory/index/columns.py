@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Column"]
+__all__ = ["Column", "Tally"]
 
 Array = NDArray[Any]
+_WORTH_NOTING, _NOTES = 512, 256
 
 
 class Column:
@@ -52,9 +54,9 @@ class Column:
         """Return the elements for reading; the array is the live one."""
         return self._data[: self.size]
 
-    def writable(self) -> Array:
-        """Return the elements for changing in place, copied first where a reader may hold them."""
-        if self._published:
+    def writable(self, lowest: int = 0) -> Array:
+        """Return the elements for changing in place from ``lowest`` on, copied first where a reader may hold them."""
+        if lowest < self._published:
             self._data, self._published = self._data.copy(), 0
         return self._data[: self.size]
 
@@ -69,3 +71,51 @@ class Column:
     def footprint(self) -> int:
         """Return the bytes taken, room to grow included."""
         return int(self._data.nbytes)
+
+
+class Tally:
+    """Hold one growing array of counts that is read far less often than it changes.
+
+    Changes are noted and worked in when somebody reads, so that learning does not copy the counts of every event.
+    """
+
+    __slots__ = ("_column", "_noted", "size")
+
+    def __init__(self) -> None:
+        self._column = Column(np.int64)
+        self._noted: list[tuple[Array, Array]] = []
+        self.size = 0
+
+    def grow(self, size: int) -> None:
+        """Count ``size`` things from now on."""
+        self.size = max(size, self.size)
+
+    def add(self, at: Array, difference: Array) -> None:
+        """Add ``difference`` to the counts ``at``; a place may occur more than once."""
+        if len(at) < _WORTH_NOTING and len(self._noted) < _NOTES:
+            self._noted.append((at, difference))
+            return
+        self._column.grow(self.size)
+        counts = self._column.writable()
+        for places, amounts in [*self._noted, (at, difference)]:
+            np.add.at(counts, places, amounts)
+        self._noted = []
+
+    def publish(self) -> Callable[[], Array]:
+        """Return a function that gives the counts as they stand now."""
+        settled, noted, size = self._column.publish(), tuple(self._noted), self.size
+
+        def read() -> Array:
+            counts = np.zeros(size, dtype=np.int64)
+            counts[: len(settled)] = settled
+            for places, amounts in noted:
+                np.add.at(counts, places, amounts)
+            counts.flags.writeable = False
+            return counts
+
+        return read
+
+    @property
+    def footprint(self) -> int:
+        """Return the bytes taken by the counts."""
+        return self._column.footprint

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kimera.memory.index.view import View
+from kimera.memory.kernels import kernels
 
 if TYPE_CHECKING:
     from kimera.memory.query import Query
@@ -34,8 +36,9 @@ class Overlap:
     def update(self, view: View, counts: Mapping[int, int]) -> Ints:
         """Return the counters for ``counts`` on ``view``, changed from where they stood; hold `lock` while reading."""
         changed = [x for x in {*counts, *self._counts} if counts.get(x, 0) != self._counts.get(x, 0)]
-        known = len(self._sums)
-        if self._generation != view.generation or known > view.rows or len(changed) >= len(counts):
+        known, generation = len(self._sums), self._generation
+        self._generation = -1  # until all is done, so that an interrupted update is never built upon
+        if generation != view.generation or known > view.rows or len(changed) >= len(counts):
             self._sums = _count(view, counts)
         else:
             if known < view.rows:
@@ -47,13 +50,16 @@ class Overlap:
         return self._sums
 
 
+@lru_cache(256)
 def needed_overlap(longest: int, observed: int, threshold: float) -> Ints:
     """Return for each length 0..``longest`` the least m with 2m/(length + observed) >= ``threshold``."""
     sizes = np.arange(longest + 1, dtype=np.int64) + observed
     least = np.maximum(np.floor(threshold * sizes / 2).astype(np.int64) - 1, 0)
     for _ in range(3):  # the estimate is off by at most two; the comparison below is the one that counts
         least += 2 * least / sizes < threshold
-    return least.astype(np.int32)
+    needed = least.astype(np.int32)
+    needed.flags.writeable = False
+    return needed
 
 
 def count_overlaps(view: View, query: Query) -> Ints:
@@ -70,6 +76,15 @@ def _count(view: View, counts: Mapping[int, int]) -> Ints:
 def _shift(view: View, sums: Ints, before: Mapping[int, int], after: Mapping[int, int]) -> None:
     """Change the counters of all rows from the counts ``before`` to those ``after``."""
     indexed = view.tail if view.tuning.inverted_index else 0
+    native = kernels(view.tuning)
+    if native is not None:
+        symbols = np.fromiter(after, np.int64, len(after))
+        old, new = (np.fromiter(counts.values(), np.int64, len(after)) for counts in (before, after))
+        for segment in view.segments if indexed else ():
+            starts, rows, counts = segment.starts, segment.rows, segment.counts
+            native.shift_segment(starts, rows, counts, symbols, old, new, sums)
+        _scan_natively(native, view, indexed, view.rows, after, before, sums)
+        return
     if indexed:
         for symbol, count in after.items():
             _add_postings(view, sums, symbol, before[symbol], count)
@@ -77,11 +92,23 @@ def _shift(view: View, sums: Ints, before: Mapping[int, int], after: Mapping[int
     _scan(view, indexed, view.rows, before, sums, -1)
 
 
+def _scan_natively(
+    native: Any, view: View, low: int, high: int, after: Mapping[int, int], before: Mapping[int, int], sums: Ints
+) -> None:
+    if low < high:
+        local = np.full(len(view.holders), -1, dtype=np.int32)
+        local[list(after)] = np.arange(len(after))
+        old, new = (np.fromiter(counts.values(), np.int64, len(after)) for counts in (before, after))
+        native.scan_rows(view.token_starts, view.tokens, low, high, local, old, new, sums)
+
+
 def _add_postings(view: View, sums: Ints, symbol: int, before: int, after: int) -> None:
     for segment in view.segments:
         if symbol < len(segment.symbols) and (segment.symbols[symbol] or not view.tuning.prescreen):
             low, high = segment.starts[symbol : symbol + 2].tolist()
             held = segment.counts[low:high].astype(np.int32)
+            high = low + int(np.searchsorted(-held, -min(before, after)))  # counts fall; the rest changes nothing
+            held = held[: high - low]
             sums[segment.rows[low:high]] += np.minimum(held, after) - np.minimum(held, before)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ Array = NDArray[Any]
 class Segment:
     """Index the rows ``low`` to ``high`` (exclusive).
 
-    ``rows[starts[x]:starts[x + 1]]`` are the rows holding symbol x, ascending, and ``counts`` how often.
+    ``rows[starts[x]:starts[x + 1]]`` are the rows holding symbol x and ``counts`` how often: the most first, then by
+    row.
     ``event_rows`` and ``event_positions`` are the same for events, one entry per occurrence. ``symbols`` says per
     symbol whether it occurs at all.
     """
@@ -40,24 +42,44 @@ class Segment:
 
 
 def build_segment(
-    low: int, high: int, token_starts: Array, tokens: Array, event_starts: Array, events: Array, sizes: tuple[int, int]
+    low: int,
+    high: int,
+    token_starts: Array,
+    tokens: Array,
+    event_starts: Array,
+    events: Array,
+    sizes: tuple[int, int],
+    native: ModuleType | None = None,
 ) -> Segment:
-    """Index a range of rows; ``sizes`` are the numbers of symbols and of events known."""
+    """Index a range of rows; ``sizes`` are the numbers of symbols and of events known.
+
+    The kernels sort in one pass without the intermediate arrays of the numpy way; the result is the same.
+    """
     symbols, kinds = sizes
+    if native is not None:
+        starts, rows, counts = native.index_symbols(low, high, token_starts, tokens, symbols)
+        places, event_rows, positions = native.index_events(low, high, event_starts, events, kinds)
+    else:
+        starts, rows, counts = _index_symbols(low, high, token_starts, tokens, symbols)
+        places, event_rows, positions = _index_events(low, high, event_starts, events, kinds)
+    counts = counts.astype(np.uint16 if not len(counts) or counts.max() < 65_536 else np.int32)
+    return Segment(low, high, starts, rows, counts, places, event_rows, positions, np.diff(starts) > 0)
+
+
+def _index_symbols(low: int, high: int, token_starts: Array, tokens: Array, symbols: int) -> tuple[Array, Array, Array]:
     first, last = int(token_starts[low]), int(token_starts[high])
-    lengths = np.diff(token_starts[low : high + 1])
     starts, order = _by_key(tokens[first:last], symbols)
-    holders = np.repeat(np.arange(low, high, dtype=np.int32), lengths)[order]
-    starts, holders, counts = _counted(starts, holders)
-    event_first, event_last = int(event_starts[low]), int(event_starts[high])
+    holders = np.repeat(np.arange(low, high, dtype=np.int32), np.diff(token_starts[low : high + 1]))[order]
+    return _counted(starts, holders)
+
+
+def _index_events(low: int, high: int, event_starts: Array, events: Array, kinds: int) -> tuple[Array, Array, Array]:
+    first, last = int(event_starts[low]), int(event_starts[high])
     per_row = np.diff(event_starts[low : high + 1])
-    places, event_order = _by_key(events[event_first:event_last], kinds)
-    event_rows = np.repeat(np.arange(low, high, dtype=np.int32), per_row)
-    offsets = np.repeat(event_starts[low:high], per_row)
-    positions = (np.arange(event_first, event_last) - offsets).astype(np.int32)
-    return Segment(
-        low, high, starts, holders, counts, places, event_rows[event_order], positions[event_order], np.diff(starts) > 0
-    )
+    starts, order = _by_key(events[first:last], kinds)
+    rows = np.repeat(np.arange(low, high, dtype=np.int32), per_row)
+    positions = (np.arange(first, last) - np.repeat(event_starts[low:high], per_row)).astype(np.int32)
+    return starts, rows[order], positions[order]
 
 
 def _by_key(keys: Array, size: int) -> tuple[Array, Array]:
@@ -74,6 +96,7 @@ def _counted(starts: Array, holders: Array) -> tuple[Array, Array, Array]:
     fresh[starts[:-1][starts[:-1] < len(holders)]] = True
     kept = np.flatnonzero(fresh)
     counts = np.diff(np.append(kept, len(holders)))
-    dtype = np.uint16 if not len(counts) or counts.max() < 65_536 else np.int32
-    joined = np.searchsorted(kept, starts)
-    return joined.astype(np.int64), holders[kept], counts.astype(dtype)
+    starts, holders = np.searchsorted(kept, starts).astype(np.int64), holders[kept]
+    symbols = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    order = np.lexsort((holders, -counts, symbols))
+    return starts, holders[order], counts[order]

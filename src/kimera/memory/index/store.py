@@ -11,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kimera.memory.contracts import Events, MemoryTuning, PatternChange
-from kimera.memory.index.columns import Column
+from kimera.memory.index.columns import Column, Tally
 from kimera.memory.index.near import NearSymbols
 from kimera.memory.index.postings import Segment, build_segment
 from kimera.memory.index.tables import EventTable, FutureTable, SymbolTable
 from kimera.memory.index.view import View
+from kimera.memory.kernels import kernels
 
 __all__ = ["Index"]
 
 TAIL = 1_024  # rows scanned directly before they are frozen into a segment
+BATCH = 4_096  # changes taken at once, which bounds what is held beside the index
 GONE_SHARE = 4  # rebuilt when one row in four is a tombstone
 
 
@@ -65,7 +67,7 @@ class Index:
         self._lengths = Column(np.int32)
         self._frequency, self._outcomes, self._utility = Column(np.int64), Column(np.int64), Column(np.float64)
         self._holders, self._occurrences = Column(np.int64), Column(np.int64)
-        self._event_frequency = Column(np.int64)
+        self._event_frequency = Tally()
         self._segments: tuple[Segment, ...] = ()
         self._alive = self._total = 0
 
@@ -77,11 +79,15 @@ class Index:
     def apply(self, seq: int, changes: Sequence[PatternChange]) -> None:
         """Bring the index to log record ``seq``, at which the patterns in ``changes`` stand as given.
 
-        A pattern may appear once per call. Raises KeyError for a change without events of a pattern not held.
+        Of several changes of one pattern the last one counts. Raises KeyError for a change without events of a
+        pattern not held.
         """
         with self._lock:
-            rows = self._rows_for(changes)
-            self._set(rows, changes)
+            once = len({change.id for change in changes}) == len(changes)
+            step = BATCH if once else 1  # a pattern that changes twice is taken in its order
+            for start in range(0, len(changes), step):
+                part = changes[start : start + step]
+                self._set(self._rows_for(part), part)
             self._seq = seq
             self._view = None
             gone = len(self._ids) - self._alive
@@ -102,7 +108,7 @@ class Index:
     @property
     def footprint(self) -> int:
         """Return an estimate, in bytes, of the memory taken by arrays, names and dictionaries."""
-        columns = [c for c in vars(self).values() if isinstance(c, Column)]
+        columns = [c for c in vars(self).values() if isinstance(c, Column | Tally)]
         tables = [self._events.starts, self._events.tokens, self._futures.event, self._futures.rest]
         arrays = sum(c.footprint for c in columns + tables) + sum(s.footprint for s in self._segments)
         objects = 210 * len(self._ids) + 170 * len(self._symbols.texts) + 200 * len(self._events)
@@ -177,15 +183,15 @@ class Index:
         before = self._frequency.values[rows]
         difference, presence = after - before, (after > 0).astype(np.int64) - (before > 0)
         if difference.any():
-            self._frequency.writable()[rows] = after
+            self._frequency.writable(int(rows.min()))[rows] = after
             self._count(rows, difference, presence)
             self._alive += int(presence.sum())
             self._total += int(difference.sum())
         outcomes = np.array([c.outcomes if c.frequency else 0 for c in changed], dtype=np.int64)
         utility = np.array([c.utility if c.frequency else 0.0 for c in changed], dtype=np.float64)
         if (outcomes != self._outcomes.values[rows]).any() or (utility != self._utility.values[rows]).any():
-            self._outcomes.writable()[rows] = outcomes
-            self._utility.writable()[rows] = utility
+            self._outcomes.writable(int(rows.min()))[rows] = outcomes
+            self._utility.writable(int(rows.min()))[rows] = utility
 
     def _count(self, rows: NDArray[np.int64], difference: Any, presence: Any) -> None:
         at, owner = _spread(self._token_starts.values, rows)
@@ -195,7 +201,7 @@ class Index:
             pairs = np.unique(owner * self._holders.size + tokens)
             np.add.at(self._holders.writable(), pairs % self._holders.size, presence[pairs // self._holders.size])
         at, owner = _spread(self._event_starts.values, rows)
-        np.add.at(self._event_frequency.writable(), self._row_events.values[at], difference[owner])
+        self._event_frequency.add(self._row_events.values[at], difference[owner])
 
     def _freeze(self) -> None:
         """Index the tail when it has grown, joined with the segments that are not much larger (log-structured)."""
@@ -209,7 +215,8 @@ class Index:
         sizes = (len(self._symbols.texts), len(self._events))
         starts, tokens = self._token_starts.values, self._tokens.values
         event_starts, events = self._event_starts.values, self._row_events.values
-        self._segments = (*kept, build_segment(low, rows, starts, tokens, event_starts, events, sizes))
+        native = kernels(self.tuning)
+        self._segments = (*kept, build_segment(low, rows, starts, tokens, event_starts, events, sizes, native))
 
     def _publish(self) -> View:
         holders = self._holders.publish()
@@ -235,7 +242,8 @@ class Index:
             utility=self._utility.publish(),
             holders=holders,
             occurrences=self._occurrences.publish(),
-            event_frequency=self._event_frequency.publish(),
+            event_counts=self._event_frequency.publish(),
+            kinds=self._event_frequency.size,
             segments=self._segments,
             symbol_table=self._symbols,
             event_table=self._events,
@@ -257,7 +265,7 @@ class Index:
             vectors = {s: v for s in symbols if (v := old.near.coordinates(s)) is not None}
             frequency = int(old.frequency[row])
             changes.append(PatternChange(old.id(row), events, frequency, outcomes[row], utility[row], vectors))
-        self._set(self._rows_for(changes), changes)
+        self.apply(self._seq, changes)
 
 
 def _spread(starts: Any, rows: NDArray[np.int64]) -> tuple[Any, Any]:

@@ -53,8 +53,10 @@ class EventTable:
 
     def intern(self, event: Sequence[str]) -> tuple[int, array[int]]:
         """Return the number of an event and the numbers of its symbols."""
-        known, intern = self._symbols.number, self._symbols.intern
-        ids = array("i", [known[s] if s in known else intern(s) for s in event])
+        try:
+            ids = array("i", [*map(self._symbols.number.__getitem__, event)])
+        except KeyError:
+            ids = array("i", [*map(self._symbols.intern, event)])
         key = ids.tobytes()
         number = self._number.get(key)
         if number is None:
@@ -85,6 +87,11 @@ class EventTable:
                 return None
             ids.append(number)
         return self._number.get(ids.tobytes())
+
+    def all_of(self, numbers: Sequence[int]) -> Events:
+        """Return the symbols of some events."""
+        texts = self._texts
+        return tuple([texts[number] or self.text(number) for number in numbers])
 
     def text(self, number: int) -> Event:
         """Return the symbols of an event."""
@@ -142,7 +149,7 @@ class FutureTable:
         while number:
             found.append(int(self.event.values[number]))
             number = int(self.rest.values[number])
-        return tuple(map(self._events.text, found))
+        return self._events.all_of(found)
 
     def digest(self, number: int) -> bytes:
         """Return the SHA-256 that is the id of an end as a pattern; kept once computed."""

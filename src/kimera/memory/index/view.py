@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kimera.memory.contracts import Event, Events, MemoryTuning
+from kimera.memory.figures import Rarity, Spread, spread_of
 from kimera.memory.index.near import NearSymbols
 from kimera.memory.index.postings import Segment
 from kimera.memory.index.tables import EventTable, FutureTable, SymbolTable
@@ -19,6 +20,7 @@ from kimera.memory.index.tables import EventTable, FutureTable, SymbolTable
 __all__ = ["View"]
 
 Array = NDArray[Any]
+_SPREADS = 4_096
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class View:
     utility: Array
     holders: Array
     occurrences: Array
-    event_frequency: Array
+    event_counts: Callable[[], Array]
+    kinds: int
     segments: tuple[Segment, ...]
     symbol_table: SymbolTable
     event_table: EventTable
@@ -89,7 +92,7 @@ class View:
     def event(self, event: Sequence[str]) -> int | None:
         """Return the number of an event, None where it was never learned up to this view."""
         number = self.event_table.find(event)
-        return number if number is not None and number < len(self.event_frequency) else None
+        return number if number is not None and number < self.kinds else None
 
     def row_tokens(self, row: int) -> list[int]:
         """Return the symbol numbers of a pattern."""
@@ -100,7 +103,7 @@ class View:
     def row_events(self, row: int) -> Events:
         """Return the events of a pattern."""
         low, high = self.event_starts[row : row + 2].tolist()
-        return tuple(map(self.event_table.text, self.events[low:high].tolist()))
+        return self.event_table.all_of(self.events[low:high].tolist())
 
     def row_event_ends(self, row: int) -> list[int]:
         """Return where each event of a pattern ends, in symbols."""
@@ -113,11 +116,47 @@ class View:
         return self.event_table.text(number)
 
     @cached_property
+    def event_frequency(self) -> Array:
+        """Return by event how often it occurs, each pattern counted by its frequency."""
+        return self.event_counts()
+
+    @cached_property
     def mean_utility(self) -> float:
         """Return the mean utility over the memory's outcomes, 0.5 without any."""
         alive = (self.frequency > 0) & (self.outcomes > 0)
         outcomes = int(self.outcomes[alive].sum())
         return math.fsum(self.utility[alive].tolist()) / outcomes if outcomes else 0.5
+
+    @cached_property
+    def rarity(self) -> Rarity:
+        """Return what the figures need to know of each symbol, filled as symbols are asked for."""
+        return Rarity(self.holders, self.N)
+
+    def spread(self, low: int, high: int, frequency: int) -> Spread:
+        """Return the figures of a `present` that stands at ``low:high`` of the tokens; the latest are kept."""
+        if not self.tuning.caches:
+            return spread_of(self, self.tokens[low:high].tolist(), frequency)
+        found = self.spreads.get((low, high))
+        if found is None:
+            if len(self.spreads) >= _SPREADS:
+                self.spreads.clear()
+            found = self.spreads[low, high] = spread_of(self, self.tokens[low:high].tolist(), frequency)
+        return found
+
+    @cached_property
+    def spreads(self) -> dict[tuple[int, int], Spread]:
+        """Return the kept figures by place; a place belongs to one pattern, whose frequency is that of the view."""
+        return {}
+
+    @cached_property
+    def bits(self) -> float:
+        """Return log2 V, 0.0 below two symbols."""
+        return math.log2(self.V) if self.V > 1 else 0.0
+
+    @cached_property
+    def longest(self) -> int:
+        """Return the length of the longest pattern, at least 1."""
+        return max(1, int(self.lengths.max(initial=1)))
 
     @cached_property
     def alive(self) -> Array:
@@ -127,7 +166,7 @@ class View:
     @cached_property
     def event_symbols(self) -> tuple[Array, Array]:
         """Return pairs (event, symbol), each once: which symbols an event holds."""
-        starts = self.event_table.starts.values[: len(self.event_frequency) + 1]
+        starts = self.event_table.starts.values[: self.kinds + 1]
         owner = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         fresh = self.event_table.fresh.values[: len(owner)]
         return owner[fresh], self.event_table.tokens.values[: len(owner)][fresh]

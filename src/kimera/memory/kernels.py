@@ -1,0 +1,63 @@
+"""Where the compiled kernels come from, and when: numba is an extra, costs a second to load and more to compile.
+
+Without it, and until it pays, the same numbers come from numpy and the standard library.
+"""
+
+from __future__ import annotations
+
+import threading
+from types import ModuleType
+from typing import Any
+
+from kimera.memory.contracts import MemoryTuning
+
+__all__ = ["available", "kernels", "warm"]
+
+WORTH = 256  # alignments in one query from which it gains by kernels at all
+LOAD_AFTER = 40_000  # alignments done plainly before loading: by then they have cost what loading costs
+
+_lock = threading.Lock()
+_module: ModuleType | None = None
+_missing = False
+_plain_work = 0
+
+
+def kernels(tuning: MemoryTuning, work: int = 0) -> ModuleType | None:
+    """Return the compiled kernels if they are wanted and loaded, None for the plain way.
+
+    ``work`` is the number of alignments about to be made; when enough have been made plainly, the kernels are loaded,
+    provided there is a folder to keep them compiled in.
+    """
+    global _plain_work
+    if not tuning.accelerate or _missing:
+        return None
+    if _module is None:
+        _plain_work += work if work >= WORTH else 0
+        if _plain_work < LOAD_AFTER or tuning.cache_dir is None:  # compiling anew in every process never pays
+            return None
+        warm(tuning)
+    return _module
+
+
+def warm(tuning: MemoryTuning) -> bool:
+    """Load the kernels now, as a server does when it starts; return whether there are any."""
+    global _module, _missing
+    with _lock:
+        if _module is None and not _missing and tuning.accelerate:
+            try:
+                import numba
+            except ImportError:
+                _missing = True
+                return False
+            if tuning.cache_dir is not None:
+                config: Any = numba.config
+                config.CACHE_DIR = tuning.cache_dir
+            from kimera.memory import _native
+
+            _module = _native
+    return _module is not None
+
+
+def available() -> bool:
+    """Return whether the kernels are loaded."""
+    return _module is not None

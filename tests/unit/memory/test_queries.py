@@ -1,0 +1,53 @@
+"""What a memory asks of its database: counted, timed and explained by name."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+from tests.unit.memory.stores import location
+
+from kimera.errors import NotFoundError
+from kimera.memory import Memories
+from kimera.storage import memory as sql
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_every_statement_has_a_name_and_a_plan(kind: str, tmp_path: Path) -> None:
+    """Promise: what ran is counted by name, every named statement can be explained, and explaining changes nothing."""
+    with location(kind, tmp_path) as url:
+        memories = Memories.open(url, stm="sql")
+        memory = memories.get(f"m-{uuid.uuid4().hex[:8]}")
+        memory.learn([["a"], ["b"]])
+        memory.session().observe(["a"])
+        before = (memory.seq, memory.state_hash())
+        seen = memories.queries()
+        assert (1, True) == (seen["append"]["count"], seen["append"]["p50_ms"] > 0)
+        assert {"head", "enter_pattern", "step_session", "add_stm"} <= seen.keys()
+        skipped = {"lock_memory", "secure_delete"} if kind == "sqlite" else {"secure_delete"}
+        for name in sql.named_statements().keys() - skipped:
+            plan = memories.explain(name)
+            assert plan or name.startswith(("new_", "add_", "append", "enter_")), name  # SQLite plans no plain insert
+        assert before == (memory.seq, memory.state_hash())
+        with pytest.raises(NotFoundError):
+            memories.explain("DROP TABLE memory_log")
+        assert {"idle", "lent"} == memories.connections().keys()
+        memories.close()
+
+
+def test_the_hot_statements_use_an_index(tmp_path: Path) -> None:
+    """Promise: no statement of learning or observing scans a table."""
+    memories = Memories.open(tmp_path / "m.db")
+    for name in (
+        "head",
+        "find_pattern",
+        "episodes_of",
+        "changed_patterns",
+        "some_patterns",
+        "step_session",
+        "read_stm",
+    ):
+        plan = memories.explain(name)
+        assert not any(line.startswith("SCAN memory") for line in plan), (name, plan)
+    memories.close()
