@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query, Request
 from kimera.api.memory.parts import Chosen, memories_of
 from kimera.api.memory.views import Measures
 from kimera.api.security import requires
-from kimera.memory import monitoring
 from kimera.memory.kernels import available
+from kimera.memory.meters import process_use
 
 __all__ = ["router"]
 
@@ -25,8 +25,8 @@ def router(prefix: str) -> APIRouter:
     @routes.get("", operation_id=f"{kind}_metrics", summary="See how operations do", dependencies=[requires("read")])
     def operations(memory: Chosen) -> Measures:
         """Show per operation its count, errors by code, quantiles and rate, and what the process uses."""
-        measures = {"operations": memory.meters.to_dict(), "process": monitoring.process(), "kernels": available()}
-        return Measures(measures=measures)
+        process = {**process_use(), "compiled_kernels": available()}
+        return Measures(measures={"operations": memory.meters.to_dict(), "process": process})
 
     @routes.get(
         "/queries",
@@ -37,9 +37,9 @@ def router(prefix: str) -> APIRouter:
     def queries(request: Request, memory: Chosen, explain: Explain = None) -> Measures:
         """Show per named statement its runs, rows and quantiles; `explain` adds the database's plan of one."""
         memories = memories_of(request)
-        shown: dict[str, Any] = {"statements": monitoring.statements(memories)}
+        shown: dict[str, Any] = {"statements": memories.queries()}
         if explain is not None:
-            shown["plan"] = monitoring.plan(memories, explain)
+            shown["plan"] = memories.explain(explain)
         return Measures(measures=shown)
 
     @routes.get(
@@ -57,6 +57,6 @@ def router(prefix: str) -> APIRouter:
     )
     def connections(request: Request) -> Measures:
         """Show the pools of connections and the short-term memories behind the gateway."""
-        return Measures(measures=monitoring.connections(memories_of(request)))
+        return Measures(measures=memories_of(request).connections())
 
     return routes
