@@ -5,7 +5,9 @@
 Starts `kimera serve` in an empty home unless told where one answers. Prints one JSON document: for single calls and
 batches of 25 the latencies and observations per second; the plain reference (`benchmarks/memory_reference.py`, in this
 process, without HTTP, the same predictions, checked); what the server says of its caches and memory. `--check` ends
-with 1 when a bar is missed. Rounds take turns; the figures are over all of them.
+with 1 when a bar is missed. Rounds take turns, each with events of its own, so that no prediction is asked for twice;
+the figures are over all rounds. First the server is used until it has loaded its compiled kernels, if it has any, at
+most `--warm` seconds.
 
 Beside them stand the figures of the KATO plan, 57 to 204 observations per second and 439 to 123 ms: there, 25 single
 calls against one batch of 25, on an empty memory. Here the memory knows `--pattern-db-size` patterns of eight symbols.
@@ -28,9 +30,10 @@ from benchmarks.memory_reference import Reference
 from benchmarks.memory_server import Caller, Events, M, Refused, fill, machine, monitoring, request, served, spread
 from benchmarks.memory_server import stream, texts
 
+Groups = list[list[list[str]]]
+
 BATCH = 25
 ROUNDS = 5
-WARM = 2
 THRESHOLD = 0.1
 KATO = {
     "single": {"observations_per_second": 57, "batch_of_25_ms": 439},
@@ -46,7 +49,6 @@ class Bench:
         self.caller, self.patterns, self.memory = caller, patterns, memory
         self.times: dict[str, list[float]] = {}
         self.session = f"{memory}-s"
-        self.last: dict[int, list[str]] = {}
         caller.ask("POST", f"{M}/sessions", {"memory": memory, "session_id": self.session}, 201)
 
     def timed(self, name: str, message: bytes) -> Any:
@@ -63,32 +65,45 @@ class Bench:
         for _ in range(count):
             self.timed("health", request("GET", "/health/live"))
 
-    def singles(self, groups: Sequence[tuple[int, list[list[str]]]], *, predict: bool) -> None:
-        """Observe event by event; after each group of 25 the short-term memory is cleared, which is not timed."""
-        name = "single_predicted" if predict else "single"
+    def singles(self, name: str, groups: Groups, *, predict: bool) -> list[Any]:
+        """Observe event by event; after each group the short-term memory is cleared, which is not timed."""
         where = f"/observe?memory={self.memory}&session={self.session}"
-        for number, group in groups:
-            for event in group:
-                seen = self.timed(name, request("POST", where, body_of(event, predict)))
-            self._ended(number, seen if predict else None)
+        answers = []
+        for group in groups:
+            answers += [self.timed(name, request("POST", where, body_of(event, predict))) for event in group]
+            self.caller.ask("POST", f"{M}/sessions/{self.session}/clear-stm")
+        return answers
 
-    def batches(self, groups: Sequence[tuple[int, list[list[str]]]], *, predict: bool) -> None:
-        """Observe the same groups with one call each."""
-        name = "batch_predicted" if predict else "batch"
+    def batches(self, name: str, groups: Groups, *, predict: bool) -> list[Any]:
+        """Observe groups with one call each."""
         where = f"{M}/sessions/{self.session}/observe-sequence"
-        for number, group in groups:
+        answers = []
+        for group in groups:
             body = {"observations": [body_of(event, predict) for event in group]}
-            done = self.timed(name, request("POST", where, body))
-            if len(done["results"]) != len(group):
-                raise Refused("A batch was answered with fewer results than it had observations.")
-            self._ended(number, done["results"][-1] if predict else None)
+            answers += self.timed(name, request("POST", where, body))["results"]
+            self.caller.ask("POST", f"{M}/sessions/{self.session}/clear-stm")
+        return answers
 
-    def _ended(self, number: int, seen: Any) -> None:
-        if seen is not None:
-            found = [one["id"] for one in seen["predictions"]["predictions"]]
-            if self.last.setdefault(number, found) != found:
-                raise Refused("Singles and a batch of the same observations gave different predictions.")
-        self.caller.ask("POST", f"{M}/sessions/{self.session}/clear-stm")
+    def round(self, number: int, count: int) -> None:
+        """Run every row once."""
+        self.health(count)
+        self.singles("single", self.events(count, 4 * number), predict=False)
+        self.batches("batch", self.events(count, 4 * number + 1), predict=False)
+        self.singles("single_predicted", self.events(count, 4 * number + 2), predict=True)
+        self.batches("batch_predicted", self.events(count, 4 * number + 3), predict=True)
+
+    def events(self, count: int, seed: int) -> Groups:
+        """Return events in groups of 25."""
+        events = stream(self.patterns, count, seed)
+        return [events[at : at + BATCH] for at in range(0, count, BATCH)]
+
+    def warm(self, seconds: float) -> None:
+        """Use the server until it has compiled kernels, or for some seconds."""
+        until = perf_counter() + seconds
+        for seed in range(10_000, 20_000):
+            self.round(seed, BATCH)
+            if perf_counter() > until or monitoring(self.caller, self.memory)["process"]["compiled_kernels"]:
+                return
 
 
 def body_of(event: list[str], predict: bool) -> dict[str, Any]:
@@ -96,56 +111,54 @@ def body_of(event: list[str], predict: bool) -> dict[str, Any]:
     return {"strings": event, "vectors": [], "emotives": {}, **({"predict": True} if predict else {})}
 
 
-def reference(bench: Bench, groups: Sequence[tuple[int, list[list[str]]]]) -> list[float]:
-    """Predict after every observation by comparing with every stored pattern; the same answers, or `Refused`."""
-    times = []
+def reference(bench: Bench, groups: Groups) -> list[float]:
+    """Predict after every observation by comparing with every stored pattern; raises `Refused` unless all three agree."""
+    expected = [ids(seen) for seen in bench.singles("checked", groups, predict=True)]
+    if expected != [ids(seen) for seen in bench.batches("checked", groups, predict=True)]:
+        raise Refused("Singles and batches of the same observations gave different predictions.")
+    del bench.times["checked"]
+    times, found = [], []
     with tempfile.TemporaryDirectory() as place:
         plain = Reference(Path(place) / "reference.db")
         plain.fill((identity, events, 1) for identity, events in bench.patterns)
-        for number, group in groups:
+        for group in groups:
             for end in range(1, len(group) + 1):
                 began = perf_counter()
-                found = plain.predict(group[:end], THRESHOLD)
+                rows = plain.predict(group[:end], THRESHOLD)
                 times.append(perf_counter() - began)
-            if [row["id"] for row in found] != bench.last[number]:
-                raise Refused("The server and the reference predict different patterns.")
+                found.append([row["id"] for row in rows])
         plain.database.close()
+    if found != expected:
+        raise Refused("The server and the reference predict different patterns.")
     return times
 
 
-def measure(caller: Caller, count: int, size: int) -> dict[str, Any]:
+def ids(seen: Any) -> list[str]:
+    """Return the patterns an observation's answer predicts."""
+    return [one["id"] for one in seen["predictions"]["predictions"]]
+
+
+def measure(caller: Caller, count: int, size: int, warm: float) -> dict[str, Any]:
     """Run everything on a new memory and return the document."""
     patterns, memory = texts(size), f"bench-{uuid.uuid4().hex[:12]}"
     fill(caller, memory, patterns)
     bench = Bench(caller, patterns, memory)
-    events = stream(patterns, count, 7)
-    groups = [(n, events[at : at + BATCH]) for n, at in enumerate(range(0, count, BATCH))]
-    run(bench, groups[:WARM], count)
+    bench.warm(warm)
     bench.times.clear()
-    for _ in range(ROUNDS):
-        run(bench, groups, count)
+    for number in range(ROUNDS):
+        bench.round(number, count)
+    told = monitoring(caller, memory)
+    bench.times["reference_predicted"] = reference(bench, bench.events(count, -1))
     rows = {name: {**spread(times), **rate(name, times, count)} for name, times in bench.times.items()}
-    plain = reference(bench, groups)
-    rows["reference_predicted"] = {**spread(plain), **rate("reference", plain, count)}
-    caches = monitoring(caller, memory)
     return {
         "machine": machine(),
         "sizes": {"count": count, "batch": BATCH, "patterns": size, "rounds": ROUNDS, "threshold": THRESHOLD},
         "rows": rows,
         "ratios": ratios(rows),
         "kato_plan": KATO,
-        "server": caches,
+        "server": told,
         "checks": checks(rows),
     }
-
-
-def run(bench: Bench, groups: Sequence[tuple[int, list[list[str]]]], count: int) -> None:
-    """Run one round of every row."""
-    bench.health(count)
-    bench.singles(groups, predict=False)
-    bench.batches(groups, predict=False)
-    bench.singles(groups, predict=True)
-    bench.batches(groups, predict=True)
 
 
 def rate(name: str, times: Sequence[float], count: int) -> dict[str, float]:
@@ -193,12 +206,13 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100, help="observations per row and round")
     parser.add_argument("--pattern-db-size", type=int, default=1000, help="patterns of eight symbols known before")
     parser.add_argument("--url", help="a running server; without it, one is started")
+    parser.add_argument("--warm", type=float, default=60.0, help="seconds the server may take to load its kernels")
     parser.add_argument("--check", action="store_true", help="end with 1 when a bar is missed")
     arguments = parser.parse_args()
     if arguments.count < 1 or arguments.pattern_db_size < 1:
         parser.error("--count and --pattern-db-size take a number from 1")
     with served(arguments.url) as url:
-        found = measure(Caller(url), arguments.count, arguments.pattern_db_size)
+        found = measure(Caller(url), arguments.count, arguments.pattern_db_size, arguments.warm)
     print(json.dumps(found, indent=1))
     missed = [bar["what"] for bar in found["checks"] if not bar["ok"]]
     if arguments.check and missed:
