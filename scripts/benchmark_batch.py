@@ -27,8 +27,20 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.memory_reference import Reference
-from benchmarks.memory_server import Caller, Events, M, Refused, fill, machine, monitoring, request, served, spread
-from benchmarks.memory_server import stream, texts
+from benchmarks.memory_server import (
+    Caller,
+    Events,
+    M,
+    Refused,
+    fill,
+    machine,
+    monitoring,
+    request,
+    served,
+    spread,
+    stream,
+    texts,
+)
 
 Groups = list[list[list[str]]]
 
@@ -112,7 +124,7 @@ def body_of(event: list[str], predict: bool) -> dict[str, Any]:
 
 
 def reference(bench: Bench, groups: Groups) -> list[float]:
-    """Predict after every observation by comparing with every stored pattern; raises `Refused` unless all three agree."""
+    """Predict after every observation by comparing with every stored pattern; raises `Refused` unless all agree."""
     expected = [ids(seen) for seen in bench.singles("checked", groups, predict=True)]
     if expected != [ids(seen) for seen in bench.batches("checked", groups, predict=True)]:
         raise Refused("Singles and batches of the same observations gave different predictions.")
