@@ -18,20 +18,33 @@ from kimera.memory.contracts import (
 from kimera.memory.memories import Memories
 from kimera.memory.memory import Memory
 from kimera.memory.observations import SequenceObserved
+from kimera.memory.options import Options
+from kimera.memory.reading import LogView, PatternPage, PatternView, Stats, SymbolView
+from kimera.memory.replay import Verified
 from kimera.memory.sessions import Session
+from kimera.memory.transfer import Exported, Imported
 
 __all__ = [
     "Changed",
+    "Exported",
     "Guard",
+    "Imported",
     "Learned",
+    "LogView",
     "Memories",
     "Memory",
     "MemoryTuning",
     "NextEvents",
     "Observed",
+    "Options",
+    "PatternPage",
+    "PatternView",
     "Prediction",
     "Predictions",
     "SequenceObserved",
     "Session",
+    "Stats",
+    "SymbolView",
+    "Verified",
     "Why",
 ]
