@@ -9,8 +9,8 @@ the same predictions, field by field, in the same run.
 
 The reference (`memory_reference.py`) reads and compares every pattern per query. Medians: `p50` is wall time, `cpu` the
 time of all threads of this process, which is what wall time comes to at most on a machine that does nothing else.
-`--plain` leaves the compiled kernels out; `--store` 0 leaves out the part that learns through an SQLite file. A size of
-1000000 works but takes its time.
+`--plain` leaves the compiled kernels out. A size of 1000000 works but takes its time. What keeping a memory costs
+on top is the business of `memory_store.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import json
 import os
 import platform
 import random
-import sqlite3
 import statistics
 import sys
 import tempfile
@@ -33,7 +32,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.memory_reference import Reference, pattern_id
 
-from kimera.memory import Memory
 from kimera.memory.contracts import MemoryTuning, PatternChange, RecallOptions
 from kimera.memory.index import Index, Overlap
 from kimera.memory.predict import predict
@@ -124,11 +122,6 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
     begin = time.perf_counter()
     result = call()
     return time.perf_counter() - begin, result
-
-
-def median_ms(calls: Sequence[Callable[[], Any]]) -> float:
-    """Return the median milliseconds of some calls."""
-    return statistics.median(timed(call)[0] for call in calls) * 1000
 
 
 def agree(reference: list[dict[str, Any]], answer: Any) -> None:
@@ -230,52 +223,6 @@ def incremental(index: Index, queries: list[Events], threshold: float) -> dict[s
     }
 
 
-def through_the_store(count: int) -> dict[str, float]:
-    """Learn, observe and predict through `Memory` on an SQLite file, with the text set."""
-    patterns = [events for events, _ in patterns_of("text", count + 200).values()]
-    with tempfile.TemporaryDirectory() as folder, Memory.open(Path(folder) / "memory.db") as memory:
-        writer = memory.session("writer", max_pattern_length=8)
-        batches = [patterns[low : low + 1_000] for low in range(0, count, 1_000)]
-        seconds = [timed(lambda batch=batch: writer.observe_sequence(observations(batch)))[0] for batch in batches]
-        fresh = patterns[count:]
-        learn = median_ms([lambda events=events: memory.learn(events) for events in fresh])
-        reader = memory.session("reader")
-        observe = median_ms([lambda word=word: reader.observe([word]) for word in "abcdefgh" * 50])
-        queries = queries_of(patterns[:count], 40)
-        memory.predict(queries[0])
-        predicted = [lambda stm=stm: memory.predict(stm, recall_threshold=0.5) for stm in queries]
-        return {
-            "patterns": count,
-            "batch_learns_per_second": 1_000 / statistics.median(seconds),
-            "learn_ms": learn,
-            "bare_commit_ms": bare_commit(Path(folder) / "bare.db"),
-            "observe_us": observe * 1000,
-            "predict_ms": median_ms(predicted),
-        }
-
-
-def observations(batch: Sequence[Events]) -> list[dict[str, Any]]:
-    """Return the events of some patterns as observations."""
-    return [{"strings": list(event)} for events in batch for event in events]
-
-
-def bare_commit(path: Path) -> float:
-    """Return the median milliseconds of committing one row to an SQLite file in the same mode."""
-    database = sqlite3.connect(path, isolation_level=None)
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = NORMAL")
-    database.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, body TEXT)")
-
-    def commit() -> None:
-        database.execute("BEGIN IMMEDIATE")
-        database.execute("INSERT INTO rows (body) VALUES (?)", ("x" * 200,))
-        database.execute("COMMIT")
-
-    took = median_ms([commit] * 200)
-    database.close()
-    return took
-
-
 def main() -> None:
     """Run the sets and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -284,7 +231,6 @@ def main() -> None:
     parser.add_argument("--thresholds", default="0.5,0.1")
     parser.add_argument("--queries", type=int, default=40)
     parser.add_argument("--reference-queries", type=int, default=0, help="0 = by size: 20, 5, 2")
-    parser.add_argument("--store", type=int, default=10_000, help="patterns learned through an SQLite file")
     parser.add_argument("--plain", action="store_true", help="without the compiled kernels")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
@@ -307,17 +253,10 @@ def main() -> None:
             steps.append({"set": name, "patterns": size, "threshold": 0.5, **incremental(index, queries, 0.5)})
     load = os.getloadavg()[0]
     machine = f"{platform.machine()}, {os.cpu_count()} cores, load {load:.1f}, Python {platform.python_version()}"
-    stored = through_the_store(arguments.store) if arguments.store else {}
     if arguments.json:
-        print(
-            json.dumps(
-                {"machine": machine, "rows": rows, "builds": builds, "incremental": steps, "store": stored}, indent=1
-            )
-        )
+        print(json.dumps({"machine": machine, "rows": rows, "builds": builds, "incremental": steps}, indent=1))
         return
     print_tables(machine, rows, builds, steps)
-    if stored:
-        print_store(stored)
 
 
 def note(row: dict[str, Any]) -> None:
@@ -346,15 +285,6 @@ def print_tables(machine: str, rows: list[Any], builds: list[Any], steps: list[A
     )
     for s in steps:
         print(f"{s['set']:6}{s['patterns']:>9,}  {s['warm_ms']:.2f} ms / {s['cold_ms']:.2f} ms = {s['ratio']:.2f}x")
-
-
-def print_store(s: dict[str, float]) -> None:
-    """Print what goes through the store."""
-    print(f"\nthrough an SQLite file, text {s['patterns']:,.0f}:")
-    print(f"  batches of 1,000 learn {s['batch_learns_per_second']:,.0f} patterns/s (bar {LEARNS:,})")
-    ratio = s["learn_ms"] / s["bare_commit_ms"]
-    print(f"  one learn {s['learn_ms']:.2f} ms, a bare commit {s['bare_commit_ms']:.2f} ms = {ratio:.1f}x (bar 3x)")
-    print(f"  observe {s['observe_us']:.0f} us (bar 50), predict at 0.5 {s['predict_ms']:.2f} ms")
 
 
 if __name__ == "__main__":

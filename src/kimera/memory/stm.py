@@ -156,8 +156,6 @@ Teach = Callable[[Callable[[Rows], bool] | None], Learnings]
 class StmStore(Protocol):
     """Where sessions and their events are kept. ``now`` and ``expires_at`` are seconds since 1970."""
 
-    kind: str
-
     def find(self, memory: int, session_id: str) -> Held | None:
         """Return a session, expired or not, or None."""
 
@@ -201,8 +199,6 @@ class _Place:
 
 class ProcessStm:
     """Sessions in this process, lost with it."""
-
-    kind = "process"
 
     def __init__(self) -> None:
         self._names: dict[tuple[int, str], int] = {}

@@ -69,8 +69,6 @@ WAIT = 2.0
 class RedisStm:
     """Sessions whose events are Redis Streams; needs the extra ``redis``. Raises `MemoryFault` (STORE_UNAVAILABLE)."""
 
-    kind = "redis"
-
     def __init__(
         self, transactions: Transactions, url: str, clock: Clock, prefix: str = "kimera:stm", limit: int = 100_000
     ) -> None:

@@ -24,8 +24,6 @@ class Lost(ConflictError):
 class SqlStm:
     """Sessions in the memory's own database; any process can go on with any session."""
 
-    kind = "sql"
-
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
 

@@ -108,14 +108,6 @@ class Rows:
         self.dialect = database.engine.dialect.name
         self.times = times
 
-    def explain(self, statement: Statement) -> list[str]:
-        """Return the database's plan for a statement with nulls as its values, a line each."""
-        chosen = statement[self.dialect] if isinstance(statement, Named) else statement
-        assert isinstance(chosen, sa.ClauseElement)
-        compiled = chosen.compile(dialect=SQLITE if self.dialect == "sqlite" else POSTGRES)
-        ask = "EXPLAIN QUERY PLAN " if self.dialect == "sqlite" else "EXPLAIN "
-        return [str(row[-1]) for row in self.connection.execute(ask + str(compiled), dict.fromkeys(compiled.params))]
-
     def run(self, statement: Statement, values: Mapping[str, Any] | None = None) -> Any:
         """Execute one statement and return the driver's cursor."""
         begun = perf_counter()

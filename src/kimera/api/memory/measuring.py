@@ -10,7 +10,6 @@ from fastapi import APIRouter, Query, Request
 from kimera.api.memory.parts import Chosen, memories_of
 from kimera.api.memory.views import Measures
 from kimera.api.security import requires
-from kimera.memory import monitoring
 
 __all__ = ["router"]
 
@@ -38,9 +37,9 @@ def router(prefix: str) -> APIRouter:
     def queries(request: Request, memory: Chosen, explain: Explain = None) -> Measures:
         """Show per named statement its runs, rows and quantiles; `explain` adds the database's plan of one."""
         memories = memories_of(request)
-        shown: dict[str, Any] = {"statements": monitoring.statements(memories)}
+        shown: dict[str, Any] = {"statements": memories.queries()}
         if explain is not None:
-            shown["plan"] = monitoring.plan(memories, explain)
+            shown["plan"] = memories.explain(explain)
         return Measures(measures=shown)
 
     @routes.get(
@@ -58,6 +57,6 @@ def router(prefix: str) -> APIRouter:
     )
     def connections(request: Request) -> Measures:
         """Show the pools of connections and the short-term memories behind the gateway."""
-        return Measures(measures=monitoring.connections(memories_of(request)))
+        return Measures(measures=memories_of(request).connections())
 
     return routes
