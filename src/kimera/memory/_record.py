@@ -9,9 +9,11 @@ from dataclasses import fields
 from functools import cache
 from typing import Any, Self
 
-from pydantic_core import to_json
+from pydantic import TypeAdapter
 
 __all__ = ["Record"]
+
+_ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 class Record:
@@ -26,7 +28,7 @@ class Record:
 
     def to_json(self) -> bytes:
         """Return what `to_dict` gives as JSON, without building it first: a tenth of the time for long answers."""
-        return to_json(self, inf_nan_mode="null", fallback=_outer)
+        return _ANYTHING.dump_json(self, fallback=_outer)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
