@@ -17,7 +17,7 @@ from kimera.memory import changes, reading, traces
 from kimera.memory.answers import Answers, Question
 from kimera.memory.changes import Changed, Selection
 from kimera.memory.contracts import Learned, MemoryTuning, NextEvents, Predictions, Why
-from kimera.memory.episodes import Lesson, clean_outcome, lesson
+from kimera.memory.episodes import Lesson, lesson, outcome_of
 from kimera.memory.erasure import erase
 from kimera.memory.follow import Follower
 from kimera.memory.meters import Meters
@@ -435,7 +435,7 @@ class Memory:
             metadata=[clean_metadata(metadata)] if metadata else (),
             labels=[clean_label(label, origin)],
             vectors=vectors,
-            outcome=clean_outcome(**outcome) if outcome is not None else None,
+            outcome=outcome_of(outcome),
             persistence=options.persistence,
             source=origin,
             unique_id=None if unique_id is None else clean_text(unique_id, "unique_id"),
