@@ -227,6 +227,7 @@ def stress(url: str, users: int, duration: float, size: int, seed: int) -> dict[
     asyncio.run(load(run, url, users, duration, seed))
     took = perf_counter() - began
     caller = Caller(url)  # the first one has been silent for longer than the server keeps a connection
+    told = monitoring(caller, memory)
     lost, (expected, state) = unlogged(caller, run), replayed(caller, memory)
     rows = {name: {"count": len(times), **spread(times)} for name, times in sorted(run.times.items())}
     slow = [
@@ -252,7 +253,7 @@ def stress(url: str, users: int, duration: float, size: int, seed: int) -> dict[
         "acknowledged": len(run.acknowledged),
         "state_hash": expected,
         "resident": resident,
-        "server": monitoring(caller, memory),
+        "server": told,
         "failed": {name: found for name, found in failed.items() if found},
     }
 
