@@ -67,7 +67,8 @@ def create_app(
     app.state.gate, app.state.home = gate, home
     app.state.memories, app.state.memories_lock = None, threading.Lock()
     gate.board = Switchboard(app)
-    own = (health.router(), *missions.routers(), *memory.routers(kato=kato), figures.router(), reference.router())
+    pages = (reference.router(), reference.home_router())
+    own = (health.router(), *missions.routers(), *memory.routers(kato=kato), figures.router(), *pages)
     mount(app, *own, *more)
     app.add_exception_handler(HTTPException, _framework_error)
     app.add_exception_handler(RequestValidationError, _invalid)

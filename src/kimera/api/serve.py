@@ -12,7 +12,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType
-from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
@@ -43,36 +42,35 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Say = Callable[[str], None]
 
 
-def serve(home: Home, say: Say, *, with_worker: bool = True, kato: bool = False, more: Iterable[APIRouter] = ()) -> int:
+def serve(
+    home: Home,
+    say: Say,
+    *,
+    with_worker: bool = True,
+    metrics: int | None = None,
+    kato: bool = False,
+    more: Iterable[APIRouter] = (),
+) -> int:
     """Answer requests until SIGTERM or SIGINT, then end in order; returns the exit code.
 
-    ``kato`` and ``more`` as in `create_app`.
+    ``metrics`` is the port they are served on, which is told; ``kato`` and ``more`` as in `create_app`.
 
     Raises `ConfigurationError` before anything listens: no key off loopback, a taken port, a wrong setting.
     """
     check_keys(home)
-    metrics = _metrics(home.settings)
     beside = Beside(home, say) if with_worker else None
     probe = beside.finding if beside else lambda: _elsewhere(home)
     app = create_app(home, worker=probe, kato=kato, more=more)
     gate: Gate = app.state.gate
     settings = home.settings
     with contextlib.closing(_listen(settings.host, settings.port)) as listener:
-        server = _Server(server_config(app, settings), gate, say, beside, metrics.port if metrics else None)
+        server = _Server(server_config(app, settings), gate, say, beside, metrics)
         try:
             server.run([listener])
         finally:
             if beside is not None:
                 beside.end()
-            if metrics is not None:
-                metrics.close()
     return 0
-
-
-def _metrics(settings: Settings) -> Any:
-    if not settings.metrics_enabled:
-        return None
-    return telemetry.serve_metrics(settings.metrics_host, settings.metrics_port)
 
 
 def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:

@@ -34,5 +34,5 @@ def serve_command(host: str | None, port: int | None, no_worker: bool, kato: boo
         click.echo(words)
         log.info("serve.notice", text=words)
 
-    with control.open_home(settings) as home, control.recording(home, "serve"):
-        return serve(home, say, with_worker=not no_worker, kato=kato)
+    with control.open_home(settings) as home, control.recording(home, "serve") as running:
+        return serve(home, say, with_worker=not no_worker, metrics=running.port, kato=kato)

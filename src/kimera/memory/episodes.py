@@ -13,7 +13,16 @@ from kimera.memory.exact import exact, mean, pack, rounded, unpack
 from kimera.memory.log import Entry, canonical, payload_hash
 from kimera.memory.symbols import Events, Vectors, is_vector_symbol, pattern_id, pattern_name
 
-__all__ = ["DEFAULT_LABEL", "Folded", "Lesson", "clean_outcome", "lesson", "read_events", "written_events"]
+__all__ = [
+    "DEFAULT_LABEL",
+    "Folded",
+    "Lesson",
+    "clean_outcome",
+    "lesson",
+    "outcome_of",
+    "read_events",
+    "written_events",
+]
 
 DEFAULT_LABEL = Label(Integrity.UNTRUSTED, Secrecy.PRIVATE, frozenset())
 
@@ -133,6 +142,16 @@ def clean_outcome(utility: object = None, cost: object = None) -> dict[str, floa
     if not cleaned:
         raise ValidationError("An outcome has a utility, a cost, or both.", "outcome", error_code="BODY_INVALID")
     return cleaned
+
+
+def outcome_of(given: object) -> dict[str, float] | None:
+    """Return the cleaned outcome that a caller gave as an object, None when none was given; see `clean_outcome`."""
+    if given is None:
+        return None
+    if not isinstance(given, dict) or not set(given) <= {"utility", "cost"}:
+        words = "An outcome is an object with a utility, a cost, or both, and nothing else."
+        raise ValidationError(words, "outcome", error_code="BODY_INVALID")
+    return clean_outcome(given.get("utility"), given.get("cost"))
 
 
 def written_events(events: Events) -> str:

@@ -150,11 +150,8 @@ class Memories:
     def session_home(self, session_id: str, *, tenant: str = "local") -> tuple[str, bool] | None:
         """Return the memory a session lives on and whether it has expired; None when there is none. Is no use of it."""
         now = self.clock.now().timestamp()
-        found = [
-            (memory.name, held.expires_at <= now)
-            for memory in self._known(tenant)
-            if (held := self.stm_store.find(memory.store.memory, session_id)) is not None
-        ]
+        with store_errors():
+            found = [(name, expires_at <= now) for name, expires_at in self._homes(session_id, tenant)]
         return min(found, key=lambda home: (home[1], home[0]), default=None)
 
     def count_sessions(self, *, tenant: str = "local") -> int:
@@ -192,6 +189,12 @@ class Memories:
         self.transactions.close()
         if self._owned:
             self.database.close()
+
+    def _homes(self, session_id: str, tenant: str) -> list[tuple[str, float]]:
+        if isinstance(self.stm_store, SqlStm):  # it can ask for all memories at once
+            return self.stm_store.homes(tenant, session_id)
+        held = [(m.name, self.stm_store.find(m.store.memory, session_id)) for m in self._known(tenant)]
+        return [(name, found.expires_at) for name, found in held if found is not None]
 
     def _known(self, tenant: str) -> list[Memory]:
         return [self.get(name, tenant=tenant) for name in self.names(tenant)]

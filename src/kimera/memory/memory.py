@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
@@ -17,7 +18,7 @@ from kimera.memory import changes, reading, traces
 from kimera.memory.answers import Answers, Question
 from kimera.memory.changes import Changed, Selection
 from kimera.memory.contracts import Learned, MemoryTuning, NextEvents, Predictions, Why
-from kimera.memory.episodes import Lesson, clean_outcome, lesson
+from kimera.memory.episodes import Lesson, lesson, outcome_of
 from kimera.memory.erasure import erase
 from kimera.memory.follow import Follower
 from kimera.memory.meters import Meters
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Memory"]
 
 T = TypeVar("T")
+RECENT = 128  # sessions kept ready to go on, so that a caller need not hold them between two calls
 SWEEP = 64  # sessions made between two looks for those that have outlived their time
 
 
@@ -54,6 +56,7 @@ class Memory:
         self._options = resolve(self._config)
         self._follower = Follower(store, memories.tuning, memories.index_bytes)
         self._sessions: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
+        self._recent: OrderedDict[str, Session] = OrderedDict()
         self._lock = threading.Lock()
         self._answers = Answers(store, self._follower, memories.tuning)
         self._owner = False
@@ -150,6 +153,10 @@ class Memory:
                 session = None
             if session is None or session.key != held.key:
                 session = self._sessions[name] = Session(self, held)
+            self._recent[name] = session
+            self._recent.move_to_end(name)
+            if len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
         if cleaned and any(held.config.get(key) != value for key, value in cleaned.items()):
             session.configure(**cleaned)
         return session
@@ -389,6 +396,7 @@ class Memory:
         """Forget a session."""
         with self._lock:
             self._sessions.pop(held.session_id, None)
+            self._recent.pop(held.session_id, None)
             self.stm_store.drop(held)
 
     @property
@@ -435,7 +443,7 @@ class Memory:
             metadata=[clean_metadata(metadata)] if metadata else (),
             labels=[clean_label(label, origin)],
             vectors=vectors,
-            outcome=clean_outcome(**outcome) if outcome is not None else None,
+            outcome=outcome_of(outcome),
             persistence=options.persistence,
             source=origin,
             unique_id=None if unique_id is None else clean_text(unique_id, "unique_id"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import threading
 from collections import Counter, deque
+from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Any
@@ -11,8 +14,9 @@ from typing import Any
 from kimera import telemetry
 from kimera.errors import KimeraError
 
-__all__ = ["Meters", "note_events", "note_patterns", "note_predictions", "spread"]
+__all__ = ["Meters", "note_events", "note_patterns", "note_predictions", "process_use", "spread"]
 
+STATM = Path("/proc/self/statm")
 KEPT = 1_000
 
 _SECONDS = {
@@ -107,6 +111,14 @@ def note_patterns(patterns: int, behind: int, seconds: float) -> None:
     _PATTERNS.set(patterns)
     _LAG.set(behind)
     _SECONDS["index"].observe(seconds)
+
+
+def process_use() -> dict[str, float | None]:
+    """Return the process's resident bytes (None where the system does not tell), their peak, and CPU seconds."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    resident = int(STATM.read_text().split()[1]) * resource.getpagesize() if STATM.exists() else None
+    peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {"rss_bytes": resident, "peak_rss_bytes": peak, "cpu_seconds": used.ru_utime + used.ru_stime}
 
 
 def spread(sorted_seconds: list[float]) -> dict[str, float]:

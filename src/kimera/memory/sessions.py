@@ -12,7 +12,7 @@ from kimera.guardian import Label
 from kimera.memory.answers import Question
 from kimera.memory.batches import Batch, Ways
 from kimera.memory.contracts import Guard, GuardOptions, Learned, NextEvents, Observed, Predictions, Why
-from kimera.memory.episodes import Lesson, clean_outcome
+from kimera.memory.episodes import Lesson, outcome_of
 from kimera.memory.follow import Moment
 from kimera.memory.index import Overlap
 from kimera.memory.meters import note_events
@@ -178,7 +178,7 @@ class Session:
 
         Raises `ValidationError` (PATTERN_TOO_SHORT) below two symbols, and keeps the short-term memory then.
         """
-        result = clean_outcome(**outcome) if outcome is not None else None
+        result = outcome_of(outcome)
         lifetime = clean_ttl(ttl_seconds)
         origin = None if source is None else clean_text(source, "source")
 

@@ -33,6 +33,12 @@ class SqlStm:
         row = self._transactions.read(lambda rows: rows.one(sql.FIND_SESSION, values))
         return None if row is None else _held(memory, session_id, row)
 
+    def homes(self, tenant: str, session_id: str) -> list[tuple[str, float]]:
+        """Return the memories of a tenant that have a session of this name, and when it ends, in one look."""
+        values = {"tenant": tenant, "session_id": session_id}
+        rows = self._transactions.read(lambda rows: rows.all(sql.SESSION_HOMES, values))
+        return [(name, expires_at) for name, expires_at in rows]
+
     def create(self, memory: int, session_id: str, config: Mapping[str, Any], now: float, expires_at: float) -> Held:
         """Return the new session, or the one another caller made meanwhile."""
         values = {

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from kimera.errors import ValidationError
 from kimera.memory._record import Record
-from kimera.memory.episodes import Lesson, clean_outcome, lesson
+from kimera.memory.episodes import Lesson, lesson, outcome_of
 from kimera.memory.observations import clean_label
 from kimera.memory.symbols import clean_events, clean_text
 
@@ -104,7 +104,7 @@ def ingest(
 ) -> Ingested:
     """Learn the traces in ``records`` in one transaction; see `Memory.ingest`."""
     origin = clean_text(source or format, "source")
-    label, worth = clean_label(None, origin), None if outcome is None else clean_outcome(**outcome)
+    label, worth = clean_label(None, origin), outcome_of(outcome)
     found: list[tuple[Trace, Lesson | None]] = []
     for trace in convert(records, format, ATTRIBUTES if attributes is None else attributes):
         events = clean_events(trace.events, vectors={})

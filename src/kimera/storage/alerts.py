@@ -79,7 +79,7 @@ class Alert:
 class _Told(BaseModel):
     """One element of the payload's ``alerts``; fields that Alertmanager may add later are not read."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", strict=True)  # instants are texts: a number is no date
 
     status: Literal["firing", "resolved"]
     labels: dict[str, str]

@@ -271,6 +271,11 @@ SESSION_COLUMNS = (
 FIND_SESSION = sa.select(*SESSION_COLUMNS).where(
     SESSIONS.c.memory_id == P("memory"), SESSIONS.c.session_id == P("session_id")
 )
+SESSION_HOMES = (
+    sa.select(MEMORIES.c.name, SESSIONS.c.expires_at)
+    .join_from(MEMORIES, SESSIONS, SESSIONS.c.memory_id == MEMORIES.c.id)
+    .where(MEMORIES.c.tenant == P("tenant"), SESSIONS.c.session_id == P("session_id"))
+)
 READ_SESSION = sa.select(*SESSION_COLUMNS).where(SESSIONS.c.id == P("session"))
 COUNT_SESSIONS = (
     sa.select(sa.func.count())

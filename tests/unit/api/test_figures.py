@@ -39,7 +39,17 @@ async def test_alerts_come_in_once_and_are_listed(home: control.Home, caller: Ca
     assert [] == (await client.get(path, params={"firing": True})).json()["items"]
 
 
-@pytest.mark.parametrize("wrong", [{}, {"version": "3", "alerts": []}, {"version": "4", "alerts": [{}]}, []])
+def dated(instant: object) -> dict[str, Any]:
+    """Return a webhook call whose alert ends at something."""
+    call = told()
+    call["alerts"][0]["endsAt"] = instant
+    return call
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [dated(0), dated(True), dated("soon"), {}, {"version": "3", "alerts": []}, {"version": "4", "alerts": [{}]}, []],
+)
 async def test_what_is_no_webhook_call_is_refused(home: control.Home, caller: Caller, wrong: Any) -> None:
     """Promise: another version or shape is 422 with the place to look, and nothing is stored."""
     client = caller(create_app(home))

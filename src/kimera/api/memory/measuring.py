@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -10,6 +9,8 @@ from fastapi import APIRouter, Query, Request
 from kimera.api.memory.parts import Chosen, memories_of
 from kimera.api.memory.views import Measures
 from kimera.api.security import requires
+from kimera.memory.kernels import available
+from kimera.memory.meters import process_use
 
 __all__ = ["router"]
 
@@ -24,8 +25,7 @@ def router(prefix: str) -> APIRouter:
     @routes.get("", operation_id=f"{kind}_metrics", summary="See how operations do", dependencies=[requires("read")])
     def operations(memory: Chosen) -> Measures:
         """Show per operation its count, errors by code, quantiles and rate, and what the process uses."""
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        process = {"peak_rss_bytes": used.ru_maxrss * 1024, "cpu_seconds": used.ru_utime + used.ru_stime}
+        process = {**process_use(), "compiled_kernels": available()}
         return Measures(measures={"operations": memory.meters.to_dict(), "process": process})
 
     @routes.get(

@@ -11,7 +11,7 @@ from fastapi import Depends, Path, Query, Request, Response
 from kimera.api.repeats import answer_once
 from kimera.errors import ValidationError
 from kimera.memory import Memories, Memory, Session
-from kimera.memory.contracts import Record
+from kimera.memory.contracts import MemoryTuning, Record
 
 __all__ = [
     "Chosen",
@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 NOT_OPTIONS = frozenset({"memory", "node_id", "session", "at_least_seq"})
+COMPACT: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
 PARAMETERS = frozenset({"self", "events", "pattern", "at_least_seq"})
 
 MemoryName = Annotated[
@@ -51,7 +52,8 @@ def memories_of(request: Request) -> Memories:
         if state.memories is None:
             settings = state.gate.settings
             redis = settings.redis_url.get_secret_value() if settings.redis_url is not None else None
-            state.memories = Memories(state.home.database, stm=redis or "sql", clock=state.home.clock)
+            tuning = MemoryTuning(cache_dir=str(settings.home_path / "cache" / "kernels"))
+            state.memories = Memories(state.home.database, stm=redis or "sql", tuning=tuning, clock=state.home.clock)
         found: Memories = state.memories
     return found
 
@@ -115,10 +117,10 @@ def _plain(text: str) -> Any:
 
 def answer(record: Record | Mapping[str, Any] | Sequence[Any], status: int = 200, **more: Any) -> Response:
     """Return a record of the room, with what ``more`` adds, as JSON."""
+    if isinstance(record, Record) and not more:
+        return Response(record.to_json(), status, media_type="application/json")
     data = record.to_dict() if isinstance(record, Record) else record
-    if more:
-        data = {**dict(data), **more}
-    body = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    body = json.dumps({**data, **more} if isinstance(data, Mapping) else data, **COMPACT).encode()
     return Response(body, status, media_type="application/json")
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import anyio
 from fastapi import APIRouter, Body, Request, Response
 
 from kimera.api.missions.models import MissionView, RetryAsked, VerificationView
@@ -37,7 +37,6 @@ def router() -> APIRouter:
 
 def _add_seeing(routes: APIRouter) -> None:
     desk = Bulkhead(VERIFYING, queue=WAITING, max_wait=30.0, name="verify")
-    threads = anyio.CapacityLimiter(VERIFYING)
 
     @routes.get(
         "",
@@ -66,7 +65,7 @@ def _add_seeing(routes: APIRouter) -> None:
         """Compute every number and read every quotation again, on the files as they are now. Two run at once."""
         home, tenant = home_of(request), tenant_of(request)
         work = partial(_verify, home, mission_id, version, tenant)
-        return _verified(await desk.call(anyio.to_thread.run_sync, work, limiter=threads))
+        return _verified(await desk.call(asyncio.to_thread, work))
 
 
 def _add_changes(routes: APIRouter) -> None:

@@ -7,12 +7,13 @@ from importlib import resources
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
 
 from kimera.api.reference.openapi import describe
 from kimera.api.reference.page import render_page
 from kimera.api.security import public
 
-__all__ = ["router"]
+__all__ = ["home_router", "router"]
 
 AN_HOUR = "public, max-age=3600"
 
@@ -51,6 +52,25 @@ def router() -> APIRouter:
         """Give the style sheet of the page."""
         sheet = (resources.files("kimera.api.reference") / "page.css").read_bytes()
         return Response(sheet, media_type="text/css; charset=utf-8", headers={"cache-control": AN_HOUR})
+
+    return routes
+
+
+def home_router() -> APIRouter:
+    """Return the route of the bare address, which leads to the page."""
+    routes = APIRouter(tags=["reference"], dependencies=[public()])
+
+    @routes.get(
+        "/",
+        operation_id="read_home",
+        summary="Where to begin",
+        status_code=307,
+        response_class=RedirectResponse,
+        responses={307: {"description": "To the page of this interface."}},
+    )
+    def read_home() -> RedirectResponse:
+        """Lead a browser from the bare address to the page of this interface."""
+        return RedirectResponse("/api/docs", 307)
 
     return routes
 

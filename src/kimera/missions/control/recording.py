@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kimera import telemetry
 from kimera.errors import StorageError
@@ -14,6 +15,9 @@ from kimera.missions.control.home import Home
 from kimera.settings import Settings
 from kimera.storage.rollups import Rollups
 from kimera.storage.trail import open_trail
+
+if TYPE_CHECKING:
+    from kimera.telemetry.running import RunningMetrics
 
 __all__ = ["TrailHealth", "check_trail", "recording"]
 
@@ -51,11 +55,11 @@ def check_trail(home: Home) -> TrailHealth:
 
 
 @contextmanager
-def recording(home: Home, process: str, *, lines: bool = True) -> Iterator[None]:
+def recording(home: Home, process: str, *, lines: bool = True) -> Iterator[RunningMetrics]:
     """Record into the home's trail for the length of the block, under a request id of its own.
 
     ``process`` is the door's name (run, worker, serve); a door that stays open also serves its metrics to Prometheus.
-    ``lines`` also prints JSON lines on stderr.
+    ``lines`` also prints JSON lines on stderr. Yields what was started, whose ``port`` is that of ``/metrics``.
     """
     settings = home.settings
     name = f"{process}-{settings.worker}"
@@ -74,10 +78,10 @@ def recording(home: Home, process: str, *, lines: bool = True) -> Iterator[None]
             telemetry.bind(request_id=telemetry.accept_request_id(None)),
             telemetry.run_metrics(
                 settings, store=Rollups(home.database), process=name, listen=_listens(process, settings)
-            ),
+            ) as running,
             telemetry.collecting(lambda: census(home), every=CENSUS_SECONDS),
         ):
-            yield
+            yield running
     finally:
         detach()
         telemetry.shutdown()

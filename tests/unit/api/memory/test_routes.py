@@ -239,3 +239,14 @@ async def test_traces_are_learned_over_http(client: httpx.AsyncClient) -> None:
     follows = (await client.post(f"{M}/next", json={"events": [["tool:search"]]})).json()
     assert ["tool:open"] == follows["answer"]
     assert json.dumps(follows)
+
+
+@pytest.mark.parametrize("outcome", [1, "good", True, [], ["utility"], {"utility": 1, "other": 2}, {}, {"utility": 2}])
+async def test_an_outcome_of_another_shape_is_refused(client: httpx.AsyncClient, outcome: object) -> None:
+    """Promise: what is no object of utility and cost is 422 for traces, and nothing is learned of them."""
+    call = {"jsonrpc": "2.0", "method": "tools/call"}
+    log = [call | {"id": 1, "params": {"name": "search"}}, call | {"id": 2, "params": {"name": "open"}}]
+    await teach(client, ["a"], ["b"])
+    before = (await client.get(f"{M}/state-hash")).json()
+    answer = await client.post(f"{M}/traces", json={"records": [log], "format": "mcp", "outcome": outcome})
+    assert (422, before) == (answer.status_code, (await client.get(f"{M}/state-hash")).json()), answer.text

@@ -48,7 +48,7 @@ def test_every_route_is_described_whole(app: FastAPI) -> None:
         assert one["summary"] and len(one["description"]) > 20 and one["tags"][0] in TAGS, where
         assert one["x-scope"] in {"public", "read", "write", "admin"}, where
         assert (one["security"] == []) == (one["x-scope"] == "public"), where
-        assert {"200", "201"} & set(one["responses"]) and "default" in one["responses"], where
+        assert {"200", "201", "307"} & set(one["responses"]) and "default" in one["responses"], where
         assert one["x-scope"] == "public" or {"401", "403", "429", "503"} <= set(one["responses"]), where
         assert "{" not in path or "404" in one["responses"], where
         if method == "post" and "/missions" in path:
@@ -141,3 +141,9 @@ def test_what_routes_say_is_escaped(app: FastAPI) -> None:
     page = render_page(describe(app))
     assert "<script" not in page and "<img" not in page and "<i>" not in page
     assert "<strong>&lt;i&gt;strong&lt;/i&gt;</strong>" in page
+
+
+async def test_the_bare_address_leads_to_the_page(home: control.Home, caller: Caller) -> None:
+    """Promise: a person who opens the server's address lands on the page of its interface."""
+    answer = await caller(create_app(home)).get("/")
+    assert (307, "/api/docs") == (answer.status_code, answer.headers["location"])
