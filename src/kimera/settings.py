@@ -26,6 +26,12 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         default=None, description="Redis address for short-term memories; unset means SQL rows when served."
     )
+    memory_index_mb: float = Field(
+        default=0.0,
+        ge=0,
+        description="MiB one memory's index may take in this process; past it candidates come from PostgreSQL, with "
+        "the same answers, later. 0: no limit. SQLite keeps the index and warns.",
+    )
     synchronous: Literal["NORMAL", "FULL"] = Field(
         default="NORMAL", description="SQLite durability against power loss; FULL is slower."
     )

@@ -18,6 +18,7 @@ from kimera.memory.index import Overlap, View
 from kimera.memory.meters import note_predictions
 from kimera.memory.next import next_events
 from kimera.memory.options import Options
+from kimera.memory.outgrown import Wanted
 from kimera.memory.predict import predict
 from kimera.memory.reading import episodes_of
 from kimera.memory.stm import Stm
@@ -73,8 +74,13 @@ class Answers:
         """Compare the events with every learned pattern, best first."""
 
         def look() -> Predictions:
-            view = self._follower.view(asked.at_least_seq)
-            key = (view.seq, options.recall(), asked.events, asked.label)
+            key: tuple[Any, ...] = (0, options.recall(), asked.events, asked.label)
+            if self._follower.outgrown:  # there a view costs more than to ask how far the log is
+                known = self._known((self._follower.reached(), *key[1:]))
+                if known is not None and known.memory_seq >= (asked.at_least_seq or 0):
+                    return known
+            view = self._follower.view(asked.at_least_seq, Wanted(asked.events, asked.vectors, options.recall()))
+            key = (view.seq, *key[1:])
             known = self._known(key)
             if known is not None:
                 return known
@@ -116,13 +122,15 @@ class Answers:
 
     def next(self, asked: Question, options: NextOptions) -> NextEvents:
         """Return the distribution of the event that comes after these."""
-        return next_events(self._follower.view(asked.at_least_seq), asked.events, options)
+        wanted = Wanted(context=asked.events, following=options)
+        return next_events(self._follower.view(asked.at_least_seq, wanted), asked.events, options)
 
     def guard(self, asked: Question, options: GuardOptions, recall: Options) -> Guard:
         """Judge the newest of the events."""
 
         def look() -> Guard:
-            view = self._follower.view(asked.at_least_seq)
+            wanted = Wanted(asked.events, asked.vectors, recall.recall(), asked.events[:-1], NextOptions())
+            view = self._follower.view(asked.at_least_seq, wanted)
             return guard(
                 view,
                 asked.events,
@@ -138,9 +146,10 @@ class Answers:
         """Explain one pattern; raises `NotFoundError` (PATTERN_NOT_FOUND)."""
 
         def look() -> Why:
-            view = self._follower.view(asked.at_least_seq)
             memory = self._store.memory
             row = self._store.read(lambda rows: find_pattern(rows, memory, pattern))
+            wanted = Wanted(asked.events, asked.vectors, options.recall(), pattern=row[0])
+            view = self._follower.view(asked.at_least_seq, wanted)
             episodes = self._store.read(lambda rows: episodes_of(rows, memory, row[0]))
             return why(
                 view,

@@ -17,22 +17,28 @@ from typing import Any
 
 from kimera.errors import MemoryFault, NotFoundError
 from kimera.guardian import Label, join
-from kimera.memory.contracts import Body, Learned, MemoryTuning, PatternChange
+from kimera.memory.contracts import Body, Events, Learned, MemoryTuning, PatternChange
 from kimera.memory.episodes import DEFAULT_LABEL, Folded, Lesson, read_events
 from kimera.memory.exact import Exact, rounded, unpack
 from kimera.memory.index import Index, View
 from kimera.memory.log import head
 from kimera.memory.meters import note_patterns
+from kimera.memory.outgrown import Counts, Known, Wanted, part_of
 from kimera.memory.patterns import fold
 from kimera.memory.store import MemoryStore
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows
+from kimera.telemetry import get_logger
 
 __all__ = ["Affinity", "Behind", "Follower"]
 
 BODIES = 10_000
 CATCH_UP = 2.0
 CATCH_UP_POLL = 0.01
+PAGE = 10_000  # changed patterns read at once
+LAST_ID = "q"  # above every pattern id
+LOOKS = 4  # at the database without holding the lock, before a look that no writer can outrun
+log = get_logger("memory")
 
 
 class Behind(Exception):
@@ -65,8 +71,12 @@ class CacheCounts:
 class Follower:
     """Keeps one memory's index level with its log. Safe for threads; answers rest on immutable views."""
 
-    def __init__(self, store: MemoryStore, tuning: MemoryTuning) -> None:
+    def __init__(self, store: MemoryStore, tuning: MemoryTuning, limit: float = 0) -> None:
+        """Follow one memory; an index of more than ``limit`` bytes is given up for the database's (0: never)."""
         self._store = store
+        self._limit = limit
+        self._counts: Counts | None = None
+        self._torn = False
         self._tuning = tuning
         self._lock = threading.RLock()
         self._index = Index(tuning)
@@ -88,11 +98,23 @@ class Follower:
     @property
     def footprint(self) -> int:
         """Return the bytes the index holds."""
-        return self._index.footprint
+        return self._index.footprint if self._counts is None else self._counts.footprint
 
-    def view(self, at_least: int | None = None) -> View:
+    @property
+    def outgrown(self) -> bool:
+        """Return whether candidates come from the database."""
+        return self._counts is not None
+
+    def reached(self) -> int:
+        """Take in what is new and return its number."""
+        with self._lock:
+            self._follow()
+            return self._seq
+
+    def view(self, at_least: int | None = None, wanted: Wanted | None = None) -> View:
         """Return a view of everything committed by now, and of ``at_least`` that record.
 
+        The view of an outgrown memory holds the patterns that are ``wanted`` only, and the figures of all.
         Waits up to 2 s for it, then raises `MemoryFault` (INDEX_BEHIND), or `NotFoundError` (SEQ_NOT_FOUND) when the
         log does not go that far.
         """
@@ -100,8 +122,10 @@ class Follower:
         while True:
             with self._lock:
                 self._follow()
-                if at_least is None or self._seq >= at_least:
-                    return self._index.view()
+                whole = None if self._counts is not None else self._index.view()
+            view = whole if whole is not None else self._part(wanted or Wanted())
+            if at_least is None or view.seq >= at_least:
+                return view
             if self._store.clock.monotonic() >= deadline:
                 if at_least > self._store.head().seq:
                     raise NotFoundError(f"The log has no record {at_least} yet.", error_code="SEQ_NOT_FOUND")
@@ -118,7 +142,7 @@ class Follower:
         None when the log was taken in past their beginning already, so that those moments are gone.
         """
         with self._lock:
-            if not learned or self._seq != learned[0].seq - 1:
+            if not learned or self._torn or self._counts is not None or self._seq != learned[0].seq - 1:
                 return None
             moments = [self._moment()]
             for lesson, answer in zip(lessons, learned, strict=True):
@@ -193,35 +217,96 @@ class Follower:
             self._index = Index(self._tuning)
             self._bodies.clear()
             self._affinity = Affinity()
+            self._counts = None
+            self._torn = False
             self._seq = 0
 
-    def _follow(self) -> None:
-        seq, changed, vectors = self._store.read(self._news)
-        if seq <= self._seq:
-            return
-        begun = perf_counter()
-        changes = []
-        for pattern, _, events, _, frequency, _, outcomes, utility, folded in changed:
-            self._bodies.pop(pattern, None)
-            sequence = read_events(events) if frequency else None
-            self._affinity.set(pattern, sequence or (), folded if frequency else None)
-            used = {name: vectors[name] for event in sequence or () for name in event if name in vectors}
-            changes.append(PatternChange(pattern, sequence, frequency, outcomes, utility, used))
-        self._index.apply(seq, changes)
-        self._seq = seq
-        self._store.known_seq = max(self._store.known_seq, seq)
-        note_patterns(self._index.view().N, len(changes), perf_counter() - begun)
+    def _part(self, wanted: Wanted) -> View:
+        memory, tuning = self._store.memory, self._tuning
+        for _ in range(LOOKS):
+            with self._lock:
+                self._follow()
+                known = self._counts.known(self._seq) if self._counts is not None else None
+                if known is None:  # another thread has begun anew
+                    return self._index.view()
 
-    def _news(self, rows: Rows) -> tuple[int, list[tuple[Any, ...]], dict[str, tuple[float, ...]]]:
+            def look(rows: Rows, known: Known = known) -> View | None:
+                level = head(rows, memory, lock=False).seq == known.seq
+                return part_of(rows, memory, known, wanted, tuning) if level else None
+
+            view = self._store.read(look)
+            if view is not None:
+                return view
+        with self._lock:
+            return self._store.read(lambda rows: self._part_now(rows, wanted))
+
+    def _part_now(self, rows: Rows, wanted: Wanted) -> View:
+        self._take_news(rows)
+        if self._counts is None:
+            return self._index.view()
+        return part_of(rows, self._store.memory, self._counts.known(self._seq), wanted, self._tuning)
+
+    def _follow(self) -> None:
+        if self._torn:
+            self.restart()
+        begun = perf_counter()
+        self._torn = True  # what raises on the way leaves part of the news taken in
+        taken = self._store.read(self._take_news)
+        self._torn = False
+        if taken:
+            patterns = self._index.view().N if self._counts is None else self._counts.known(self._seq).N
+            note_patterns(patterns, taken, perf_counter() - begun)
+
+    def _take_news(self, rows: Rows) -> int:
+        """Take in what changed, page by page, and return how many patterns that were."""
         memory = self._store.memory
         seq = head(rows, memory, lock=False).seq
         if seq <= self._seq:
-            return seq, [], {}
-        changed = rows.all(sql.CHANGED_PATTERNS, {"memory": memory, "after": self._seq})
-        if not any('"VCTR|' in row[2] for row in changed):
-            return seq, changed, {}
-        vectors = rows.all(sql.ALL_VECTORS, {"memory": memory})
-        return seq, changed, {name: struct.unpack(f"<{len(data) // 8}d", data) for name, data, _ in vectors}
+            return 0
+        vectors: dict[str, tuple[float, ...]] | None = None
+        last, taken = (self._seq, LAST_ID), 0
+        while True:
+            values = {"memory": memory, "last_seq": last[0], "last_id": last[1], "after": self._seq, "limit": PAGE}
+            page = rows.all(sql.CHANGED_PAGE, values)
+            if vectors is None and any('"VCTR|' in row[2] for row in page):
+                vectors = _vectors(rows, memory)
+            if not self._hold(seq, [self._change(row, vectors or {}) for row in page]):
+                last, taken = (0, LAST_ID), 0
+                continue
+            taken += len(page)
+            if len(page) < PAGE:
+                break
+            last = (page[-1][5], page[-1][0])
+        self._seq = seq
+        self._store.known_seq = max(self._store.known_seq, seq)
+        return taken
+
+    def _change(self, row: tuple[Any, ...], vectors: Mapping[str, tuple[float, ...]]) -> PatternChange:
+        pattern, _, written, _, frequency, _, outcomes, utility, folded = row
+        self._bodies.pop(pattern, None)
+        events: Events | None = read_events(written) if frequency or self._counts is not None else None
+        self._affinity.set(pattern, events or (), folded if frequency else None)
+        used = {name: vectors[name] for event in events or () for name in event if name in vectors}
+        return PatternChange(pattern, events, frequency, outcomes, utility, used)
+
+    def _hold(self, seq: int, changes: list[PatternChange]) -> bool:
+        """Take changes in; False when all must be read again from the beginning of the log."""
+        if self._counts is not None:
+            if self._counts.apply(changes):
+                return True
+            self._counts, self._seq = Counts(), 0  # an erase has blanked what would have to be subtracted
+            return False
+        self._index.apply(seq, changes)
+        if not self._limit or self._index.footprint <= self._limit:
+            return True
+        fields = {"memory": self._store.name, "bytes": self._index.footprint, "limit": int(self._limit)}
+        if self._store.transactions.database.embedded:
+            log.warning("memory.index_over_limit", **fields, effect="SQLite cannot give candidates; the index stays.")
+            self._limit = 0
+            return True
+        log.info("memory.index_outgrown", **fields)
+        self._index, self._counts, self._seq = Index(self._tuning), Counts(), 0
+        return False
 
     def _read_bodies(self, ids: Sequence[str], seq: int) -> dict[str, tuple[Body, Label]]:
         values = {"memory": self._store.memory, "ids": json.dumps(list(ids))}
@@ -240,6 +325,11 @@ class Follower:
             while len(self._bodies) > BODIES:
                 self._bodies.popitem(last=False)
                 self.counts.evictions += 1
+
+
+def _vectors(rows: Rows, memory: int) -> dict[str, tuple[float, ...]]:
+    found = rows.all(sql.ALL_VECTORS, {"memory": memory})
+    return {name: struct.unpack(f"<{len(data) // 8}d", data) for name, data, _ in found}
 
 
 class Affinity:

@@ -24,7 +24,7 @@ from kimera.memory.store import MemoryStore, store_errors
 from kimera.settings import load_settings
 from kimera.storage import memory as sql
 from kimera.storage.database import IN_MEMORY, Database, open_database
-from kimera.storage.rows import Rows, StatementTimes, Transactions, plan_of
+from kimera.storage.rows import Named, Rows, StatementTimes, Transactions, plan_of
 
 __all__ = ["Memories", "clean_memory_name"]
 
@@ -51,8 +51,11 @@ class Memories:
         tuning: MemoryTuning | None = None,
         clock: Clock | None = None,
         owned: bool = False,
+        index_mb: float | None = None,
     ) -> None:
+        """Serve the memories of ``database``; ``index_mb`` None takes the limit of the settings."""
         self.database = database
+        self.index_bytes = (load_settings().memory_index_mb if index_mb is None else index_mb) * 2**20
         self.times = StatementTimes()
         self.transactions = Transactions(database, self.times)
         self.clock = clock or SystemClock()
@@ -70,17 +73,19 @@ class Memories:
         stm: StmStore | str | None = None,
         tuning: MemoryTuning | None = None,
         clock: Clock | None = None,
+        index_mb: float | None = None,
     ) -> Memories:
         """Open a database: a path, ``":memory:"``, an SQL address, or None for the one in the settings.
 
         ``stm`` says where short-term memories are: ``"process"`` (the default), ``"sql"``, a ``redis://`` address,
-        ``"served"`` (the Redis of the settings if there is one, else SQL), or a store of your own.
+        ``"served"`` (the Redis of the settings if there is one, else SQL), or a store of your own. ``index_mb``: MiB a
+        memory's index may take in this process before PostgreSQL gives the candidates (None: the settings; 0: any).
         """
         settings = load_settings()
         with store_errors():
             database = open_database(_address(location), synchronous=settings.synchronous, clock=clock)
         tuning = tuning or MemoryTuning(cache_dir=str(settings.home.expanduser() / "cache" / "kernels"))
-        return cls(database, stm=stm, tuning=tuning, clock=clock, owned=True)
+        return cls(database, stm=stm, tuning=tuning, clock=clock, owned=True, index_mb=index_mb)
 
     def get(
         self,
@@ -168,7 +173,7 @@ class Memories:
     def explain(self, name: str) -> list[str]:
         """Return the database's plan for a named statement; raises `NotFoundError`."""
         statement = sql.named_statements().get(name)
-        if statement is None:
+        if statement is None or (isinstance(statement, Named) and self.database.engine.dialect.name not in statement):
             raise NotFoundError(f"There is no statement {name!r}; queries() lists those that ran.")
         with store_errors():
             return self.transactions.read(lambda rows: plan_of(rows, statement))

@@ -54,7 +54,7 @@ class Memory:
         self._memories = memories
         self._config = dict(config)
         self._options = resolve(self._config)
-        self._follower = Follower(store, memories.tuning)
+        self._follower = Follower(store, memories.tuning, memories.index_bytes)
         self._sessions: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
         self._recent: OrderedDict[str, Session] = OrderedDict()
         self._lock = threading.Lock()

@@ -7,7 +7,7 @@ the end, and every episode is placed once.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -144,7 +144,7 @@ def verify(store: MemoryStore, follower: Follower) -> Verified:
         problems.append("the state hash of the tables is not that of the log")
     last = max(replay.records, default=0)
     if view.seq == last:  # else a writer came between, and the next check will see it
-        problems += _wrong_index(view, replay)
+        problems += _wrong_counts(view, replay) if follower.outgrown else _wrong_index(view, replay)
     return Verified(not problems, last, found, tuple(problems))
 
 
@@ -189,6 +189,17 @@ def _vectors(replay: Replay) -> Mapping[str, int]:
         for symbol in {symbol for event in pattern.events for symbol in event if is_vector_symbol(symbol)}:
             counts[symbol] += symbol in known
     return {symbol: count for symbol, count in counts.items() if count}
+
+
+def _wrong_counts(view: Any, replay: Replay) -> Iterator[str]:
+    """Compare what is kept of a memory that has outgrown its index: N, T, and n(x) of every symbol."""
+    held: Counter[str] = Counter()
+    for pattern in replay.patterns.values():
+        held.update({symbol for event in pattern.events for symbol in event})
+    counted = {text: int(n) for text, n in zip(view.symbol_table.texts, view.holders, strict=False) if n}
+    total = sum(p.frequency for p in replay.patterns.values())
+    if (view.N, view.T, counted) != (len(replay.patterns), total, dict(held)):
+        yield "the counts of the memory differ from the log"
 
 
 def _wrong_index(view: Any, replay: Replay) -> Iterator[str]:

@@ -298,6 +298,12 @@ class Session:
             for seen in clean:
                 batch.take(seen)
             batch.finish()
+            if asks and batch.lessons and self._memory.answers.follower.outgrown:
+                raise ConflictError(
+                    "This memory has outgrown its index, so a sequence that learns on its way cannot be asked at each "
+                    "step; send its observations one by one, or raise KIMERA_MEMORY_INDEX_MB.",
+                    error_code="INDEX_OUTGROWN",
+                )
             return batch.change, batch.lessons, batch
 
         asks = self.options.predict_on_observe or any(seen.predict or seen.guard for seen in clean)

@@ -183,10 +183,10 @@ PAGE_PATTERNS = sa.text(
     "SELECT id, name, events, length, frequency, changed_seq, outcomes, utility, folded FROM memory_patterns "
     "WHERE memory_id = :memory AND frequency > 0 AND id > :after ORDER BY id LIMIT :limit"
 )
-CHANGED_PATTERNS = (
-    sa.select(*PATTERN_COLUMNS)
-    .where(OF_MEMORY, PATTERNS.c.changed_seq > P("after"), sa.or_(LIVE, P("after") > sa.literal_column("0")))
-    .order_by(PATTERNS.c.changed_seq, PATTERNS.c.id)
+CHANGED_PAGE = sa.text(
+    "SELECT id, name, events, length, frequency, changed_seq, outcomes, utility, folded FROM memory_patterns "
+    "WHERE memory_id = :memory AND (changed_seq, id) > (:last_seq, :last_id) AND (frequency > 0 OR :after > 0) "
+    "ORDER BY changed_seq, id LIMIT :limit"
 )
 SOME_PATTERNS = Named(
     sqlite=sa.select(PATTERNS.c.id, PATTERNS.c.name, PATTERNS.c.changed_seq, PATTERNS.c.folded).where(
@@ -199,6 +199,40 @@ SOME_PATTERNS = Named(
 TOTALS = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(PATTERNS.c.frequency), sa.literal_column("0"))).where(
     OF_MEMORY, LIVE
 )
+
+# what a memory that has outgrown its index asks instead (PostgreSQL); ids: [text number, times, symbol, looked up]
+CANDIDATES = Named(
+    postgresql=sa.text(
+        "WITH asked AS MATERIALIZED (SELECT CAST(item->>0 AS int) AS place, CAST(item->>1 AS int) AS times, "
+        "hashtextextended(item->>2, CAST(:memory AS bigint)) AS symbol, CAST(item->>3 AS boolean) AS looked_up "
+        "FROM jsonb_array_elements(CAST(:ids AS jsonb)) item), "
+        "sharing AS (SELECT id, events, frequency, outcomes, utility, length, "
+        "kimera_symbols(memory_id, events) AS symbols "
+        "FROM memory_patterns WHERE memory_id = :memory AND frequency > 0 AND "
+        "CAST(2 * LEAST(length, CAST(:size AS int)) AS float8) / CAST(length + CAST(:size AS int) AS float8) "
+        ">= CAST(:threshold AS float8) AND kimera_symbols(memory_id, events) && "
+        "(SELECT array_agg(symbol) FROM asked WHERE looked_up) OFFSET 0) "
+        "SELECT id, events, frequency, outcomes, utility FROM sharing WHERE CAST(2 * LEAST(length, "
+        "(SELECT sum(times) FROM (SELECT DISTINCT place, times FROM asked WHERE symbol = ANY(sharing.symbols)) held)) "
+        "AS float8) / CAST(length + CAST(:size AS int) AS float8) >= CAST(:threshold AS float8)"
+    )
+)
+HOLDING = Named(
+    postgresql=sa.text(
+        "SELECT id, events, frequency, outcomes, utility FROM memory_patterns WHERE memory_id = :memory "
+        "AND frequency > 0 AND kimera_symbols(memory_id, events) @> (SELECT array_agg(hashtextextended(symbol, "
+        "CAST(:memory AS bigint))) FROM jsonb_array_elements_text(CAST(:ids AS jsonb)) symbol)"
+    )
+)
+EVENT_COUNTS = Named(
+    postgresql=sa.text(
+        "SELECT CAST(event AS text), CAST(sum(frequency) AS bigint) FROM memory_patterns, "
+        "jsonb_array_elements(CAST(events AS jsonb)) event WHERE memory_id = :memory AND frequency > 0 GROUP BY event"
+    )
+)
+EVERY_PATTERN = sa.select(
+    PATTERNS.c.id, PATTERNS.c.events, PATTERNS.c.frequency, PATTERNS.c.outcomes, PATTERNS.c.utility
+).where(OF_MEMORY, LIVE)
 
 # vectors
 READ_VECTOR = sa.select(VECTORS.c.coordinates).where(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,8 +43,12 @@ class Index:
     `apply` takes the changed patterns of one or more log records; `view` publishes the state after the last of them.
     """
 
-    def __init__(self, tuning: MemoryTuning | None = None) -> None:
+    def __init__(
+        self, tuning: MemoryTuning | None = None, shared: tuple[SymbolTable, NearSymbols] | None = None
+    ) -> None:
+        """Begin empty; ``shared`` numbers symbols as another index does, which then must know all of them."""
         self.tuning = tuning or MemoryTuning()
+        self._shared = shared
         self._lock = threading.RLock()
         self._view: View | None = None
         self._seq = 0
@@ -52,10 +56,10 @@ class Index:
         self._clear()
 
     def _clear(self) -> None:
-        self._symbols = SymbolTable()
+        self._symbols = self._shared[0] if self._shared else SymbolTable()
         self._events = EventTable(self._symbols)
         self._futures = FutureTable(self._events)
-        self._near = NearSymbols(self._symbols)
+        self._near = self._shared[1] if self._shared else NearSymbols(self._symbols)
         self._row_of: dict[bytes, int] = {}
         self._ids: list[bytes] = []
         self._keys = Column(np.uint64)
@@ -93,6 +97,13 @@ class Index:
             gone = len(self._ids) - self._alive
             if gone > TAIL and gone * GONE_SHARE > len(self._ids):
                 self._compact()
+
+    def number_events(self, events: Iterable[Sequence[str]]) -> list[int]:
+        """Number events that need not stand in any pattern held here."""
+        with self._lock:
+            numbers = [self._events.intern(event)[0] for event in events]
+            self._events.flush()
+            return numbers
 
     def view(self) -> View:
         """Return the immutable view of the present state; built once per state."""

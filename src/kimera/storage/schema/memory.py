@@ -6,6 +6,7 @@ Instants are seconds since 1970. Rows are found by (memory, number), never by a 
 from __future__ import annotations
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Column,
     Float,
@@ -16,11 +17,14 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
+    literal_column,
 )
 
 from kimera.storage.schema._metadata import metadata
 
 __all__ = [
+    "SYMBOLS_FUNCTION",
     "memory_effects",
     "memory_log",
     "memory_memories",
@@ -31,6 +35,17 @@ __all__ = [
     "memory_vectors",
     "memory_voids",
 ]
+
+SYMBOLS_FUNCTION = """
+CREATE OR REPLACE FUNCTION kimera_symbols(memory bigint, events text) RETURNS bigint[]
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1000 AS $$
+    SELECT coalesce(array_agg(DISTINCT hashtextextended(symbol, memory)), '{}')
+    FROM jsonb_array_elements(CAST(events AS jsonb)) event, jsonb_array_elements_text(event) symbol
+$$
+"""
+"""The distinct symbols of a pattern as numbers (PostgreSQL). Hashed, because a symbol may be longer than an entry of a
+GIN index; with the memory as seed, so that memories do not meet in one list. Two symbols of one number only add a
+candidate, which the alignment drops."""
 
 NUMBER = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -114,6 +129,15 @@ memory_patterns = Table(
 )
 Index("ix_memory_patterns_name", memory_patterns.c.memory_id, memory_patterns.c.name)
 Index("ix_memory_patterns_changed", memory_patterns.c.memory_id, memory_patterns.c.changed_seq)
+
+_function = DDL(SYMBOLS_FUNCTION).execute_if(dialect="postgresql")  # type: ignore[no-untyped-call]
+event.listen(memory_patterns, "before_create", _function)
+Index(
+    "ix_memory_patterns_symbols",
+    literal_column("kimera_symbols(memory_id, events)"),
+    postgresql_using="gin",
+    _table=memory_patterns,
+).ddl_if(dialect="postgresql")
 
 memory_moves = Table(
     "memory_moves",
