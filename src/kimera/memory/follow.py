@@ -251,7 +251,10 @@ class Follower:
             self.restart()
         begun = perf_counter()
         self._torn = True  # what raises on the way leaves part of the news taken in
+        within = self._counts is None
         taken = self._store.read(self._take_news)
+        if within and self._counts is not None:  # made when first needed, as every learn pays for it from then on
+            self._store.write(_index_symbols)
         self._torn = False
         if taken:
             patterns = self._index.view().N if self._counts is None else self._counts.known(self._seq).N
@@ -325,6 +328,11 @@ class Follower:
             while len(self._bodies) > BODIES:
                 self._bodies.popitem(last=False)
                 self.counts.evictions += 1
+
+
+def _index_symbols(rows: Rows) -> None:
+    for statement in sql.INDEX_SYMBOLS:
+        rows.run(statement)
 
 
 def _vectors(rows: Rows, memory: int) -> dict[str, tuple[float, ...]]:

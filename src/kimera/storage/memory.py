@@ -201,6 +201,13 @@ TOTALS = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(PATTERNS.c.freq
 )
 
 # what a memory that has outgrown its index asks instead (PostgreSQL); ids: [text number, times, symbol, looked up]
+INDEX_SYMBOLS = (
+    sa.text("SELECT pg_advisory_xact_lock(hashtextextended('ix_memory_patterns_symbols', 0))"),
+    sa.text(
+        "CREATE INDEX IF NOT EXISTS ix_memory_patterns_symbols ON memory_patterns "
+        "USING gin (kimera_symbols(memory_id, events))"
+    ),
+)
 CANDIDATES = Named(
     postgresql=sa.text(
         "WITH asked AS MATERIALIZED (SELECT CAST(item->>0 AS int) AS place, CAST(item->>1 AS int) AS times, "

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.databases import database_url
@@ -146,3 +147,20 @@ def test_sqlite_keeps_the_index(tmp_path: Path) -> None:
         assert memory.predict([["a"], ["b"]]).predictions
     assert not memory.answers.follower.outgrown
     memories.close()
+
+
+@pytest.mark.postgres
+def test_the_database_looks_symbols_up_once_that_is_needed(tmp_path: Path) -> None:
+    """Promise: learning pays for the index of symbols only where a memory has outgrown its own."""
+    with database_url("postgres", tmp_path) as url:
+        memories = [Memories.open(url, index_mb=limit) for limit in (0, TINY, TINY)]
+        made = []
+        for each in memories:
+            memory = each.get("m")
+            memory.learn([["a"], ["b"]])
+            assert memory.predict([["a"]]).predictions
+            made.append([i["name"] for i in sa.inspect(each.database.engine).get_indexes("memory_patterns")])
+            each.database.engine.dispose()
+        assert [False, True, True] == ["ix_memory_patterns_symbols" in names for names in made]
+        for each in memories:
+            each.close()

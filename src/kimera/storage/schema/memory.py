@@ -18,7 +18,6 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     event,
-    literal_column,
 )
 
 from kimera.storage.schema._metadata import metadata
@@ -132,12 +131,6 @@ Index("ix_memory_patterns_changed", memory_patterns.c.memory_id, memory_patterns
 
 _function = DDL(SYMBOLS_FUNCTION).execute_if(dialect="postgresql")  # type: ignore[no-untyped-call]
 event.listen(memory_patterns, "before_create", _function)
-Index(
-    "ix_memory_patterns_symbols",
-    literal_column("kimera_symbols(memory_id, events)"),
-    postgresql_using="gin",
-    _table=memory_patterns,
-).ddl_if(dialect="postgresql")
 
 memory_moves = Table(
     "memory_moves",

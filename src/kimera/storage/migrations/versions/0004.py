@@ -120,9 +120,6 @@ def upgrade() -> None:
     op.create_index("ix_memory_patterns_name", "memory_patterns", ["memory_id", "name"], unique=False)
     if op.get_bind().dialect.name == "postgresql":
         op.execute(SYMBOLS_FUNCTION)
-        op.execute(
-            "CREATE INDEX ix_memory_patterns_symbols ON memory_patterns USING gin (kimera_symbols(memory_id, events))"
-        )
     op.create_table(
         "memory_sessions",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
