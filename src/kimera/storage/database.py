@@ -37,6 +37,9 @@ SELECT_REVISION = sa.select(revision_table.c.version_num)
 NOW_SQLITE = sa.text("SELECT (julianday('now') - 2440587.5) * 86400.0")  # unixepoch('subsec') needs SQLite 3.42
 NOW_POSTGRES = sa.text("SELECT extract(epoch FROM clock_timestamp())::float8")
 PRAGMAS = ("PRAGMA busy_timeout=30000", "PRAGMA journal_mode=WAL", "PRAGMA foreign_keys=ON")
+IDLE_LIMIT = "-c idle_in_transaction_session_timeout=20s"
+"""A process frozen inside a transaction must not hold its locks for ever: whoever takes over waits for them."""
+
 SYNCHRONOUS = {"NORMAL": "PRAGMA synchronous=NORMAL", "FULL": "PRAGMA synchronous=FULL"}
 SCHEMA_LOCK = sa.text("SELECT pg_advisory_xact_lock(7236154021)")
 
@@ -152,7 +155,7 @@ def engine_for(url: str, *, synchronous: str = "NORMAL", pool: int = 10) -> sa.E
 
         return engine
     address = sa.make_url(url).set(drivername="postgresql+psycopg")
-    return sa.create_engine(address, pool_size=pool, max_overflow=20)
+    return sa.create_engine(address, pool_size=pool, max_overflow=20, connect_args={"options": IDLE_LIMIT})
 
 
 def open_database(url: str, *, synchronous: str = "NORMAL", clock: Clock | None = None) -> Database:

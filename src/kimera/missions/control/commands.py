@@ -351,7 +351,10 @@ def retry(home: Home, mission_id: str, track: TrackName | None = None, tenant: s
     failed = [one for one in TRACKS if row.track_status[one] == "failed"] if track is None else [track]
     again = [one for one in TRACKS if one in failed or (row.attempt(one) and row.track_status[one] == "skipped")]
     if not again:
-        raise ValidationError(f"No track of mission {mission_id} failed; name one of {_tracks(row)}.", "track")
+        raise ValidationError(
+            f"No track of mission {mission_id} failed; name the one to run again with track (--track): {_tracks(row)}.",
+            "track",
+        )
     round_ = row.round + 1
     change = {"old": row.state, "new": "PENDING", "round": round_, "reason": "retry"}
     entries = [
