@@ -46,7 +46,8 @@ def test_no_answer_breaks_the_description_and_none_is_a_server_error(kind: str, 
         versions = server.ask("GET", f"{started.headers['location']}/versions", headers=bearer).json["items"]
         config = tmp_path / "schemathesis.toml"
         config.write_text(CONFIG.format(mission_id=started.json["mission_id"], sha256=versions[0]["artifact"]))
-        run = [str(Path(sys.executable).with_name("st")), "--config-file", str(config), "run", f"{server.url}/api/openapi.json", "--seed", "1"]
+        tool = str(Path(sys.executable).with_name("st"))
+        run = [tool, "--config-file", str(config), "run", f"{server.url}/api/openapi.json", "--seed", "1"]
         ours = ["--include-path-regex", OURS]
         options = [*ours, "--max-examples", EXAMPLES, "--workers", "2", "--request-timeout", "20", "--no-color"]
         header = ["-H", f"Authorization: {bearer['authorization']}"]
