@@ -34,8 +34,8 @@ from benchmarks.memory_reference import Reference, pattern_id
 
 from kimera.memory.contracts import MemoryTuning, PatternChange, RecallOptions
 from kimera.memory.index import Index, Overlap
-from kimera.memory.predict import predict
-from kimera.memory.rehearsal import rehearse
+from kimera.memory.recall.predict import predict
+from kimera.memory.recall.rehearsal import rehearse
 
 Events = tuple[tuple[str, ...], ...]
 #: (size, threshold): (times faster than the reference, p50 in milliseconds)

@@ -16,10 +16,10 @@ PROGRAM = """
 import hashlib, json, random, sys
 from concurrent.futures import ThreadPoolExecutor
 from kimera.memory.contracts import MemoryTuning, PatternChange, RecallOptions
-from kimera.memory.guard import guard
+from kimera.memory.recall.guard import guard
 from kimera.memory.index import Index, Overlap
-from kimera.memory.next import next_events
-from kimera.memory.predict import predict
+from kimera.memory.recall.next import next_events
+from kimera.memory.recall.predict import predict
 from kimera.memory.symbols import pattern_id
 
 seed = int(sys.argv[1])

@@ -24,13 +24,13 @@ from tests.unit.memory.worlds import (
     shown,
 )
 
-from kimera.memory.align import align_rows_plainly, blocks_of
-from kimera.memory.candidates import align_rows, blocks_of_rows
 from kimera.memory.contracts import MemoryTuning, RecallOptions
 from kimera.memory.index import Index, Overlap
-from kimera.memory.predict import predict
-from kimera.memory.query import build_query
-from kimera.memory.rehearsal import rehearse
+from kimera.memory.recall.align import align_rows_plainly, blocks_of
+from kimera.memory.recall.candidates import align_rows, blocks_of_rows
+from kimera.memory.recall.predict import predict
+from kimera.memory.recall.query import build_query
+from kimera.memory.recall.rehearsal import rehearse
 
 pytest.importorskip("numba")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

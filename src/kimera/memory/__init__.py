@@ -4,7 +4,6 @@
 memory and options give the same bytes.
 """
 
-from kimera.memory.changes import Changed
 from kimera.memory.contracts import (
     Guard,
     Learned,
@@ -15,14 +14,15 @@ from kimera.memory.contracts import (
     Predictions,
     Why,
 )
+from kimera.memory.keeping.changes import Changed
+from kimera.memory.keeping.reading import LogView, PatternPage, PatternView, Stats, SymbolView
+from kimera.memory.keeping.replay import Verified
+from kimera.memory.keeping.transfer import Exported, Imported
 from kimera.memory.memories import Memories
 from kimera.memory.memory import Memory
-from kimera.memory.observations import SequenceObserved
+from kimera.memory.observing.observations import SequenceObserved
+from kimera.memory.observing.sessions import Session
 from kimera.memory.options import Options
-from kimera.memory.reading import LogView, PatternPage, PatternView, Stats, SymbolView
-from kimera.memory.replay import Verified
-from kimera.memory.sessions import Session
-from kimera.memory.transfer import Exported, Imported
 
 __all__ = [
     "Changed",

@@ -13,14 +13,14 @@ from typing import Any, Protocol, runtime_checkable
 from kimera.clock import Clock, SystemClock
 from kimera.errors import ConflictError, NotFoundError, ValidationError
 from kimera.memory.contracts import MemoryTuning
-from kimera.memory.log import canonical
+from kimera.memory.keeping.log import canonical
+from kimera.memory.keeping.store import MemoryStore, store_errors
 from kimera.memory.memory import Memory
 from kimera.memory.meters import spread
+from kimera.memory.observing.sessions import Session
+from kimera.memory.observing.stm import ProcessStm, StmStore
+from kimera.memory.observing.stm_sql import SqlStm
 from kimera.memory.options import clean_options
-from kimera.memory.sessions import Session
-from kimera.memory.stm import ProcessStm, StmStore
-from kimera.memory.stm_sql import SqlStm
-from kimera.memory.store import MemoryStore, store_errors
 from kimera.settings import load_settings
 from kimera.storage import memory as sql
 from kimera.storage.database import IN_MEMORY, Database, open_database
@@ -263,7 +263,7 @@ def _stm_store(stm: StmStore | str | None, transactions: Transactions, clock: Cl
     if stm == "sql":
         return SqlStm(transactions)
     if isinstance(stm, str) and stm.startswith(("redis://", "rediss://", "unix://")):
-        from kimera.memory.stm_redis import RedisStm
+        from kimera.memory.observing.stm_redis import RedisStm
 
         return RedisStm(transactions, stm, clock)
     if isinstance(stm, str):

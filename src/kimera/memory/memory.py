@@ -14,25 +14,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kimera.clock import Clock
 from kimera.errors import ValidationError
 from kimera.guardian import Label
-from kimera.memory import changes, reading, traces
-from kimera.memory.answers import Answers, Question
-from kimera.memory.changes import Changed, Selection
+from kimera.memory import traces
 from kimera.memory.contracts import Learned, MemoryTuning, NextEvents, Predictions, Why
-from kimera.memory.episodes import Lesson, lesson, outcome_of
-from kimera.memory.erasure import erase
-from kimera.memory.follow import Follower
+from kimera.memory.keeping import changes, reading
+from kimera.memory.keeping.changes import Changed, Selection
+from kimera.memory.keeping.episodes import Lesson, lesson, outcome_of
+from kimera.memory.keeping.erasure import erase
+from kimera.memory.keeping.follow import Follower
+from kimera.memory.keeping.patterns import rebuild
+from kimera.memory.keeping.reading import LogView, PatternPage, PatternView, Stats, SymbolView
+from kimera.memory.keeping.replay import Verified, state_hash, verify
+from kimera.memory.keeping.store import MemoryStore
+from kimera.memory.keeping.transfer import Exported, Imported, copy_log, export, import_, snapshot
 from kimera.memory.meters import Meters
-from kimera.memory.observations import clean_label
+from kimera.memory.observing.observations import clean_label
+from kimera.memory.observing.sessions import Session, clean_ttl
+from kimera.memory.observing.stm import Held, StmStore
 from kimera.memory.options import Options, clean_next, clean_options, resolve
-from kimera.memory.patterns import rebuild
-from kimera.memory.reading import LogView, PatternPage, PatternView, Stats, SymbolView
-from kimera.memory.replay import Verified, state_hash, verify
-from kimera.memory.sessions import Session, clean_ttl
-from kimera.memory.stm import Held, StmStore
-from kimera.memory.store import MemoryStore
+from kimera.memory.recall.answers import Answers, Question
 from kimera.memory.symbols import clean_emotives, clean_events, clean_metadata, clean_symbol, clean_text
 from kimera.memory.traces import Ingested
-from kimera.memory.transfer import Exported, Imported, copy_log, export, import_, snapshot
 
 if TYPE_CHECKING:
     from kimera.memory.memories import Memories

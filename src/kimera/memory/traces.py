@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from kimera.errors import ValidationError
 from kimera.memory._record import Record
-from kimera.memory.episodes import Lesson, lesson, outcome_of
-from kimera.memory.observations import clean_label
+from kimera.memory.keeping.episodes import Lesson, lesson, outcome_of
+from kimera.memory.observing.observations import clean_label
 from kimera.memory.symbols import clean_events, clean_text
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kimera.memory import figures
 from kimera.memory.index.near import cosine_distance
 from kimera.memory.index.overlap import needed_overlap
 from kimera.memory.index.tables import EventTable, FutureTable, SymbolTable
+from kimera.memory.recall import figures
 
 fifty = settings(deadline=None, max_examples=50)
 

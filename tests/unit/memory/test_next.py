@@ -26,11 +26,11 @@ from tests.unit.memory.worlds import (
 
 from kimera.errors import NotFoundError
 from kimera.memory.contracts import Guard, GuardOptions, NextEvents, NextOptions, RecallOptions, Why
-from kimera.memory.guard import find_loop, guard
 from kimera.memory.index import Index
-from kimera.memory.next import next_events
-from kimera.memory.predict import predict
-from kimera.memory.why import why
+from kimera.memory.recall.guard import find_loop, guard
+from kimera.memory.recall.next import next_events
+from kimera.memory.recall.predict import predict
+from kimera.memory.recall.why import why
 
 fifty = settings(deadline=None, max_examples=50)
 World = tuple[list[dict[str, Any]], Events]

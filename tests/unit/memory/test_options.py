@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kimera.errors import ValidationError
-from kimera.memory.ensemble import RANKS as KNOWN_RANKS
 from kimera.memory.options import RANKS, Options, clean_options, explain, resolve
+from kimera.memory.recall.ensemble import RANKS as KNOWN_RANKS
 
 
 def test_the_stronger_level_wins() -> None:

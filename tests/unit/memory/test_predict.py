@@ -27,7 +27,7 @@ from tests.unit.memory.worlds import (
 
 from kimera.memory.contracts import Body, MemoryTuning, Predictions, RecallOptions
 from kimera.memory.index import Index, Overlap
-from kimera.memory.predict import predict
+from kimera.memory.recall.predict import predict
 
 LARGE = [f"w{i}" for i in range(40)]
 AFFINITY = {"a": 3.0, "b": -1.5, "apple": 0.25, "w3": 7.0}

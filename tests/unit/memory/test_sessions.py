@@ -426,7 +426,7 @@ def test_learning_that_fails_leaves_the_session_as_it_was(memory: Memory) -> Non
 @pytest.mark.redis
 def test_a_learn_repeated_after_a_crash_is_recognised(tmp_path: Path, clock: FakeClock) -> None:
     """Promise: dying between learning and trimming the stream leaves nothing to be learned twice."""
-    from kimera.memory.stm_redis import RedisStm
+    from kimera.memory.observing.stm_redis import RedisStm
 
     class Dies(RedisStm):
         """Loses its connection before it trims what was learned."""

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tests.unit.memory import oracle
 
 from kimera.memory.contracts import MemoryTuning, PatternChange, RecallOptions
-from kimera.memory.ensemble import RANKS
 from kimera.memory.index import Index
+from kimera.memory.recall.ensemble import RANKS
 
 Events = tuple[tuple[str, ...], ...]
 SWITCHES = [name for name in MemoryTuning.__dataclass_fields__ if name not in {"threads", "cache_dir"}]

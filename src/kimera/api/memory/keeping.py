@@ -12,7 +12,7 @@ from kimera.api.memory.parts import Chosen, Made, Reference, acted, answer, fiel
 from kimera.api.memory.views import Affinities, SymbolPage
 from kimera.api.security import requires
 from kimera.memory import Changed
-from kimera.memory.reading import PatternPage, PatternView
+from kimera.memory.keeping.reading import PatternPage, PatternView
 from kimera.memory.traces import Ingested
 
 __all__ = ["router"]

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query, Request
 from kimera.api.memory.parts import Chosen, memories_of
 from kimera.api.memory.views import Measures
 from kimera.api.security import requires
-from kimera.memory.kernels import available
 from kimera.memory.meters import process_use
+from kimera.memory.recall.kernels import available
 
 __all__ = ["router"]
 

@@ -18,8 +18,8 @@ from kimera.api.memory.views import LogPage, LogRecordView, StateHash
 from kimera.api.security import requires
 from kimera.errors import ValidationError
 from kimera.memory import Memory
-from kimera.memory.reading import LogView
-from kimera.memory.transfer import Imported
+from kimera.memory.keeping.reading import LogView
+from kimera.memory.keeping.transfer import Imported
 
 __all__ = ["router"]
 

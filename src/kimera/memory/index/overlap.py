@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kimera.memory.index.view import View
-from kimera.memory.kernels import kernels
+from kimera.memory.recall.kernels import kernels
 
 if TYPE_CHECKING:
-    from kimera.memory.query import Query
+    from kimera.memory.recall.query import Query
 
 __all__ = ["Overlap", "count_overlaps", "needed_overlap"]
 

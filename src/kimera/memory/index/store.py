@@ -16,7 +16,7 @@ from kimera.memory.index.near import NearSymbols
 from kimera.memory.index.postings import Segment, build_segment
 from kimera.memory.index.tables import EventTable, FutureTable, SymbolTable
 from kimera.memory.index.view import View
-from kimera.memory.kernels import kernels
+from kimera.memory.recall.kernels import kernels
 
 __all__ = ["Index"]
 

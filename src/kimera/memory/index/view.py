@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kimera.memory.contracts import Event, Events, MemoryTuning
-from kimera.memory.figures import Rarity, Spread, spread_of
 from kimera.memory.index.near import NearSymbols
 from kimera.memory.index.postings import Segment
 from kimera.memory.index.tables import EventTable, FutureTable, SymbolTable
+from kimera.memory.recall.figures import Rarity, Spread, spread_of
 
 __all__ = ["View"]
 

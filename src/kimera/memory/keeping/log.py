@@ -123,7 +123,7 @@ def chain_hash(entry: Entry | LogRecord, seq: int, prev_hash: str) -> str:
         entry.origin,
         entry.origin_seq,
     ]
-    return hashlib.sha256(b"kimera.memory.log.v1\0" + canonical(facts).encode()).hexdigest()
+    return hashlib.sha256(b"kimera.memory.keeping.log.v1\0" + canonical(facts).encode()).hexdigest()
 
 
 def head(rows: Rows, memory: int, *, lock: bool = True) -> Head:

@@ -9,8 +9,8 @@ from typing import Any
 
 from kimera.errors import ValidationError
 from kimera.guardian import Integrity, Label, Secrecy, join
-from kimera.memory.exact import exact, mean, pack, rounded, unpack
-from kimera.memory.log import Entry, canonical, payload_hash
+from kimera.memory.keeping.log import Entry, canonical, payload_hash
+from kimera.memory.recall.exact import exact, mean, pack, rounded, unpack
 from kimera.memory.symbols import Events, Vectors, is_vector_symbol, pattern_id, pattern_name
 
 __all__ = [
@@ -166,7 +166,7 @@ def read_events(text: str) -> Events:
 
 @dataclass(slots=True)
 class Folded:
-    """What the live episodes of one pattern add up to, oldest first. Sums are exact, see `kimera.memory.exact`."""
+    """What the live episodes of one pattern add up to, oldest first. Sums are exact, see `recall.exact`."""
 
     emotives: list[dict[str, float]] = field(default_factory=list)  # the window
     metadata: dict[str, list[Any]] = field(default_factory=dict)

@@ -9,8 +9,6 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from kimera.memory.align import pairs_of
-from kimera.memory.candidates import blocks_of_rows
 from kimera.memory.contracts import (
     Anomaly,
     Bodies,
@@ -23,11 +21,13 @@ from kimera.memory.contracts import (
     RecallOptions,
     Statistics,
 )
-from kimera.memory.ensemble import Ensemble, Futures, gather
 from kimera.memory.index.overlap import Overlap
 from kimera.memory.index.tables import FutureTable
 from kimera.memory.index.view import View
-from kimera.memory.query import Query, build_query
+from kimera.memory.recall.align import pairs_of
+from kimera.memory.recall.candidates import blocks_of_rows
+from kimera.memory.recall.ensemble import Ensemble, Futures, gather
+from kimera.memory.recall.query import Query, build_query
 
 __all__ = ["predict", "predictions_at", "statistics_of"]
 

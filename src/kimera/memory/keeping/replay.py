@@ -1,6 +1,6 @@
 """The log read from its beginning with nothing else at hand: what the tables and the index must agree with.
 
-Written apart from `kimera.memory.patterns`, which follows record by record: here undone records are found first, from
+Written apart from `patterns`, which follows record by record: here undone records are found first, from
 the end, and every episode is placed once.
 """
 
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from kimera.memory.contracts import Record
-from kimera.memory.episodes import Folded, written_events
-from kimera.memory.exact import rounded
-from kimera.memory.follow import Follower
-from kimera.memory.log import LogRecord, broken_links, canonical, read
-from kimera.memory.store import MemoryStore
+from kimera.memory.keeping.episodes import Folded, written_events
+from kimera.memory.keeping.follow import Follower
+from kimera.memory.keeping.log import LogRecord, broken_links, canonical, read
+from kimera.memory.keeping.store import MemoryStore
+from kimera.memory.recall.exact import rounded
 from kimera.memory.symbols import Events, is_vector_symbol, pattern_id
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kimera.memory.contracts import Learned, Observed
-from kimera.memory.episodes import Lesson
-from kimera.memory.observations import Observation, SequenceObserved, Step, learn_events, observe
+from kimera.memory.keeping.episodes import Lesson
+from kimera.memory.observing.observations import Observation, SequenceObserved, Step, learn_events, observe
+from kimera.memory.observing.stm import Stm, StmChange
 from kimera.memory.options import Options
-from kimera.memory.stm import Stm, StmChange
 
 __all__ = ["Batch", "Ways"]
 

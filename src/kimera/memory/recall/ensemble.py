@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kimera.memory import figures
-from kimera.memory.align import Aligned, blocks_of, character_similarity, pairs_of
-from kimera.memory.candidates import align_rows, possible_rows
 from kimera.memory.contracts import RecallOptions
 from kimera.memory.index.overlap import Overlap
 from kimera.memory.index.view import View
-from kimera.memory.query import Query
+from kimera.memory.recall import figures
+from kimera.memory.recall.align import Aligned, blocks_of, character_similarity, pairs_of
+from kimera.memory.recall.candidates import align_rows, possible_rows
+from kimera.memory.recall.query import Query
 
 __all__ = ["RANKS", "Ensemble", "Futures", "Weighted", "gather", "similarity_of_rows", "weighted_sums"]
 

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from kimera.clock import Clock
 from kimera.errors import ConflictError, MemoryFault, StorageError
 from kimera.memory.contracts import Learned
-from kimera.memory.episodes import Lesson, read_events
-from kimera.memory.log import Head, append, canonical, head
-from kimera.memory.patterns import check_vectors, enter_all, teach
-from kimera.memory.stm import Learnings
-from kimera.memory.stm_sql import Lost
+from kimera.memory.keeping.episodes import Lesson, read_events
+from kimera.memory.keeping.log import Head, append, canonical, head
+from kimera.memory.keeping.patterns import check_vectors, enter_all, teach
+from kimera.memory.observing.stm import Learnings
+from kimera.memory.observing.stm_sql import Lost
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows, Transactions
 

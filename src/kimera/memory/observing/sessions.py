@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kimera.errors import ConflictError, NotFoundError
 from kimera.guardian import Label
-from kimera.memory.answers import Question
-from kimera.memory.batches import Batch, Ways
 from kimera.memory.contracts import Guard, GuardOptions, Learned, NextEvents, Observed, Predictions, Why
-from kimera.memory.episodes import Lesson, outcome_of
-from kimera.memory.follow import Moment
 from kimera.memory.index import Overlap
+from kimera.memory.keeping.episodes import Lesson, outcome_of
+from kimera.memory.keeping.follow import Moment
 from kimera.memory.meters import note_events
-from kimera.memory.observations import (
+from kimera.memory.observing.batches import Batch, Ways
+from kimera.memory.observing.observations import (
     Observation,
     SequenceObserved,
     Step,
@@ -26,8 +25,9 @@ from kimera.memory.observations import (
     learn_events,
     observe,
 )
+from kimera.memory.observing.stm import Held, Stm, StmChange, Teach
 from kimera.memory.options import Options, clean_guard, clean_next, clean_options, explain, resolve
-from kimera.memory.stm import Held, Stm, StmChange, Teach
+from kimera.memory.recall.answers import Question
 from kimera.memory.symbols import clean_metadata, clean_text
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kimera.memory.align import Aligned, Block, align_rows_plainly, blocks_of, cosine_of_row
 from kimera.memory.contracts import MemoryTuning, RecallOptions
-from kimera.memory.figures import ratio
 from kimera.memory.index.overlap import Overlap, count_overlaps, needed_overlap
 from kimera.memory.index.view import View
-from kimera.memory.kernels import kernels
-from kimera.memory.query import Query
+from kimera.memory.recall.align import Aligned, Block, align_rows_plainly, blocks_of, cosine_of_row
+from kimera.memory.recall.figures import ratio
+from kimera.memory.recall.kernels import kernels
+from kimera.memory.recall.query import Query
 
 __all__ = ["align_rows", "blocks_of_rows", "possible_rows"]
 

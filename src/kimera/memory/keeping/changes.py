@@ -9,10 +9,10 @@ from typing import Any
 
 from kimera.errors import ConflictError, NotFoundError, ValidationError
 from kimera.memory.contracts import Record
-from kimera.memory.episodes import clean_outcome, read_events
-from kimera.memory.log import Entry, LogRecord, append, head, record
-from kimera.memory.patterns import apply, check_vectors, is_void
-from kimera.memory.store import MemoryStore
+from kimera.memory.keeping.episodes import clean_outcome, read_events
+from kimera.memory.keeping.log import Entry, LogRecord, append, head, record
+from kimera.memory.keeping.patterns import apply, check_vectors, is_void
+from kimera.memory.keeping.store import MemoryStore
 from kimera.memory.symbols import Events, clean_symbol, clean_text, pattern_id
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows

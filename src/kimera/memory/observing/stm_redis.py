@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from kimera.clock import Clock
 from kimera.errors import MemoryFault
-from kimera.memory.stm import Held, Learnings, Stm, StmChange, StmEvent, Teach
-from kimera.memory.stm_sql import SqlStm
+from kimera.memory.observing.stm import Held, Learnings, Stm, StmChange, StmEvent, Teach
+from kimera.memory.observing.stm_sql import SqlStm
 from kimera.storage import memory as sql
 from kimera.storage.rows import StatementTimes, Transactions
 

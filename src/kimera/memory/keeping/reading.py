@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kimera.errors import ValidationError
-from kimera.memory.changes import Selection, find_pattern, select
 from kimera.memory.contracts import EpisodeView, Events, Record
-from kimera.memory.episodes import DEFAULT_LABEL, Folded, read_events
-from kimera.memory.log import EVERYTHING, LogRecord, read
-from kimera.memory.store import MemoryStore
+from kimera.memory.keeping.changes import Selection, find_pattern, select
+from kimera.memory.keeping.episodes import DEFAULT_LABEL, Folded, read_events
+from kimera.memory.keeping.log import EVERYTHING, LogRecord, read
+from kimera.memory.keeping.store import MemoryStore
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows
 

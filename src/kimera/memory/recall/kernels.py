@@ -23,7 +23,7 @@ LOAD_AFTER = 40_000  # alignments done plainly before loading: by then they have
 _REHEARSE = """
 import sys
 from kimera.memory.contracts import MemoryTuning
-from kimera.memory.rehearsal import rehearse
+from kimera.memory.recall.rehearsal import rehearse
 rehearse(MemoryTuning(cache_dir=sys.argv[1]))
 """
 
@@ -64,7 +64,7 @@ def warm(tuning: MemoryTuning) -> bool:
             if tuning.cache_dir is not None:
                 config: Any = numba.config
                 config.CACHE_DIR = tuning.cache_dir
-            from kimera.memory import _native
+            from kimera.memory.recall import _native
 
             _module = _native
     return _module is not None

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from kimera.memory.contracts import Events, MemoryTuning, NextOptions, PatternChange, RecallOptions
-from kimera.memory.episodes import read_events
 from kimera.memory.index import Index, View
 from kimera.memory.index.columns import Column
 from kimera.memory.index.near import NearSymbols
 from kimera.memory.index.overlap import needed_overlap
 from kimera.memory.index.tables import SymbolTable
-from kimera.memory.query import Query, build_query
+from kimera.memory.keeping.episodes import read_events
+from kimera.memory.recall.query import Query, build_query
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from kimera.errors import ConflictError
-from kimera.memory.log import canonical
-from kimera.memory.stm import Held, Learnings, Stm, StmChange, StmEvent, Teach
+from kimera.memory.keeping.log import canonical
+from kimera.memory.observing.stm import Held, Learnings, Stm, StmChange, StmEvent, Teach
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows, Transactions
 

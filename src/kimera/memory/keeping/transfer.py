@@ -12,7 +12,7 @@ from typing import Any
 
 from kimera.errors import ConflictError, NotFoundError, ValidationError
 from kimera.memory.contracts import Record
-from kimera.memory.log import (
+from kimera.memory.keeping.log import (
     ERASED,
     EVERYTHING,
     Entry,
@@ -23,9 +23,9 @@ from kimera.memory.log import (
     head,
     read,
 )
-from kimera.memory.patterns import apply, check_vectors, rebuild
-from kimera.memory.replay import Replay, hash_state, state_hash
-from kimera.memory.store import MemoryStore
+from kimera.memory.keeping.patterns import apply, check_vectors, rebuild
+from kimera.memory.keeping.replay import Replay, hash_state, state_hash
+from kimera.memory.keeping.store import MemoryStore
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows
 

@@ -10,8 +10,8 @@ from typing import Literal
 from kimera.memory.contracts import Event, Events, Guard, GuardOptions, Loop, NextOptions, RecallOptions
 from kimera.memory.index.overlap import Overlap
 from kimera.memory.index.view import View
-from kimera.memory.next import answer_of, distribution_of
-from kimera.memory.predict import predict
+from kimera.memory.recall.next import answer_of, distribution_of
+from kimera.memory.recall.predict import predict
 
 __all__ = ["find_loop", "guard"]
 

@@ -10,21 +10,21 @@ from typing import Any, TypeVar
 
 from kimera.errors import MemoryFault
 from kimera.guardian import Label
-from kimera.memory.changes import find_pattern
 from kimera.memory.contracts import Guard, GuardOptions, MemoryTuning, NextEvents, NextOptions, Predictions, Why
-from kimera.memory.follow import Behind, CacheCounts, Follower, Moment
-from kimera.memory.guard import guard
 from kimera.memory.index import Overlap, View
+from kimera.memory.keeping.changes import find_pattern
+from kimera.memory.keeping.follow import Behind, CacheCounts, Follower, Moment
+from kimera.memory.keeping.reading import episodes_of
+from kimera.memory.keeping.store import MemoryStore
 from kimera.memory.meters import note_predictions
-from kimera.memory.next import next_events
+from kimera.memory.observing.stm import Stm
 from kimera.memory.options import Options
-from kimera.memory.outgrown import Wanted
-from kimera.memory.predict import predict
-from kimera.memory.reading import episodes_of
-from kimera.memory.stm import Stm
-from kimera.memory.store import MemoryStore
+from kimera.memory.recall.guard import guard
+from kimera.memory.recall.next import next_events
+from kimera.memory.recall.outgrown import Wanted
+from kimera.memory.recall.predict import predict
+from kimera.memory.recall.why import why
 from kimera.memory.symbols import Events
-from kimera.memory.why import why
 
 __all__ = ["Answers", "Question"]
 

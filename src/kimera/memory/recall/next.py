@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kimera.memory import figures
 from kimera.memory.contracts import Event, Events, NextCandidate, NextEvents, NextOptions
 from kimera.memory.index.view import View
+from kimera.memory.recall import figures
 
 __all__ = ["Distribution", "answer_of", "distribution_of", "next_events"]
 

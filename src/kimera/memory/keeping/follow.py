@@ -18,14 +18,14 @@ from typing import Any
 from kimera.errors import MemoryFault, NotFoundError
 from kimera.guardian import Label, join
 from kimera.memory.contracts import Body, Events, Learned, MemoryTuning, PatternChange
-from kimera.memory.episodes import DEFAULT_LABEL, Folded, Lesson, read_events
-from kimera.memory.exact import Exact, rounded, unpack
 from kimera.memory.index import Index, View
-from kimera.memory.log import head
+from kimera.memory.keeping.episodes import DEFAULT_LABEL, Folded, Lesson, read_events
+from kimera.memory.keeping.log import head
+from kimera.memory.keeping.patterns import fold
+from kimera.memory.keeping.store import MemoryStore
 from kimera.memory.meters import note_patterns
-from kimera.memory.outgrown import Counts, Known, Wanted, part_of
-from kimera.memory.patterns import fold
-from kimera.memory.store import MemoryStore
+from kimera.memory.recall.exact import Exact, rounded, unpack
+from kimera.memory.recall.outgrown import Counts, Known, Wanted, part_of
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows
 from kimera.telemetry import get_logger

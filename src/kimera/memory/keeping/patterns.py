@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kimera.errors import ValidationError
-from kimera.memory.episodes import Folded, Lesson, read_events, written_events
-from kimera.memory.log import LogRecord, read, record
+from kimera.memory.keeping.episodes import Folded, Lesson, read_events, written_events
+from kimera.memory.keeping.log import LogRecord, read, record
 from kimera.memory.symbols import Events, is_vector_symbol, pattern_id, pattern_name
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows

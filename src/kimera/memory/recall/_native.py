@@ -1,6 +1,6 @@
 """The kernels that numba compiles: whole numbers in, whole numbers out, the interpreter lock released.
 
-Loaded by `kimera.memory.kernels` only, when numba is installed. Everything here is exact: counts are integers, and the
+Loaded by `kernels` only, when numba is installed. Everything here is exact: counts are integers, and the
 sums behind the cosine are kept as float64 only below 2^53, where they are integers too.
 """
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kimera.memory.contracts import MemoryTuning, PatternChange, RecallOptions
 from kimera.memory.index.store import TAIL, Index
-from kimera.memory.kernels import warm
-from kimera.memory.predict import predict
+from kimera.memory.recall.kernels import warm
+from kimera.memory.recall.predict import predict
 
 __all__ = ["rehearse"]
 

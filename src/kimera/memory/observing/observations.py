@@ -9,9 +9,9 @@ from typing import Any
 from kimera.errors import ValidationError
 from kimera.guardian import Integrity, Label, Secrecy
 from kimera.memory.contracts import Observed, Record
-from kimera.memory.episodes import Lesson, lesson
+from kimera.memory.keeping.episodes import Lesson, lesson
+from kimera.memory.observing.stm import Stm, StmChange, StmEvent
 from kimera.memory.options import Options
-from kimera.memory.stm import Stm, StmChange, StmEvent
 from kimera.memory.symbols import (
     EVENT_SYMBOLS,
     Event,

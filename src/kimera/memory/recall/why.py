@@ -11,8 +11,6 @@ from typing import Any, Literal
 import numpy as np
 
 from kimera.errors import NotFoundError
-from kimera.memory.align import Aligned
-from kimera.memory.candidates import align_rows
 from kimera.memory.contracts import (
     Bodies,
     EpisodeView,
@@ -23,11 +21,13 @@ from kimera.memory.contracts import (
     Why,
     WhySymbol,
 )
-from kimera.memory.ensemble import Ensemble, gather, similarity_of_rows, weighted_sums
 from kimera.memory.index.overlap import Overlap
 from kimera.memory.index.view import View
-from kimera.memory.predict import predictions_at, statistics_of
-from kimera.memory.query import Query, build_query
+from kimera.memory.recall.align import Aligned
+from kimera.memory.recall.candidates import align_rows
+from kimera.memory.recall.ensemble import Ensemble, gather, similarity_of_rows, weighted_sums
+from kimera.memory.recall.predict import predictions_at, statistics_of
+from kimera.memory.recall.query import Query, build_query
 
 __all__ = ["FORMULAS", "render", "why"]
 

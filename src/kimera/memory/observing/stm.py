@@ -17,8 +17,8 @@ from typing import Any, Protocol
 
 from kimera.guardian import Label, join
 from kimera.memory.contracts import Learned
-from kimera.memory.episodes import DEFAULT_LABEL
-from kimera.memory.log import canonical
+from kimera.memory.keeping.episodes import DEFAULT_LABEL
+from kimera.memory.keeping.log import canonical
 from kimera.memory.symbols import Event, Events
 from kimera.storage.rows import Rows
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kimera.memory.index.view import View
-from kimera.memory.query import Query
+from kimera.memory.recall.query import Query
 
 __all__ = ["Aligned", "Block", "align_rows_plainly", "blocks_of", "character_similarity", "cosine_of_row", "pairs_of"]
 

@@ -9,12 +9,12 @@ from itertools import chain
 
 from kimera.clock import Clock
 from kimera.errors import MemoryFault
-from kimera.memory.changes import Changed, Selection, select
-from kimera.memory.episodes import read_events
-from kimera.memory.log import ERASED, Entry, LogRecord, append, head, read
-from kimera.memory.patterns import acted_on, apply
-from kimera.memory.stm_sql import drop_events
-from kimera.memory.store import MemoryStore
+from kimera.memory.keeping.changes import Changed, Selection, select
+from kimera.memory.keeping.episodes import read_events
+from kimera.memory.keeping.log import ERASED, Entry, LogRecord, append, head, read
+from kimera.memory.keeping.patterns import acted_on, apply
+from kimera.memory.keeping.store import MemoryStore
+from kimera.memory.observing.stm_sql import drop_events
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows
 

@@ -1,0 +1,1 @@
+"""What is seen: observations, short-term memories and their sessions."""

@@ -1,0 +1,1 @@
+"""What is remembered: candidates, alignment, figures, what comes next, and why."""
