@@ -160,7 +160,6 @@ def test_the_database_looks_symbols_up_once_that_is_needed(tmp_path: Path) -> No
             memory.learn([["a"], ["b"]])
             assert memory.predict([["a"]]).predictions
             made.append([i["name"] for i in sa.inspect(each.database.engine).get_indexes("memory_patterns")])
-            each.database.engine.dispose()
         assert [False, True, True] == ["ix_memory_patterns_symbols" in names for names in made]
         for each in memories:
             each.close()
