@@ -90,7 +90,7 @@ class User:
         self.session = f"{run.memory}-u{number}"
         self.where = f"?memory={run.memory}&session={self.session}"
         self.held: list[list[str]] = []
-        self.learned: list[str] = []
+        self.learned: set[str] = set()
         self.reader: Any = None
         self.writer: Any = None
 
@@ -133,7 +133,7 @@ class User:
         learned = await self._ask("learn", "POST", path, {"source": self.session})
         self.held = []
         if learned is not None:
-            self.learned.append(learned["id"])
+            self.learned.add(learned["id"])
             self.run.acknowledged[learned["seq"]] = ("learn", learned["id"])
 
     async def _predict(self) -> None:
@@ -145,8 +145,9 @@ class User:
 
     async def _forget(self) -> None:
         """Forget what this user has learned as one sequence, or what was never learned from here."""
-        known = self.learned or [self.rng.choice(self.run.patterns)[0]]
-        wanted = {"pattern": known.pop(self.rng.randrange(len(known))), "source": self.session}
+        chosen = self.rng.choice(sorted(self.learned)) if self.learned else self.rng.choice(self.run.patterns)[0]
+        self.learned.discard(chosen)  # all its episodes from here go at once
+        wanted = {"pattern": chosen, "source": self.session}
         done = await self._ask("forget", "POST", f"{M}/forget?memory={self.run.memory}", wanted)
         if done is not None and done["seq"] is not None:
             self.run.acknowledged[done["seq"]] = (done["kind"], None)
@@ -207,6 +208,15 @@ def replayed(caller: Caller, memory: str) -> tuple[str, str]:
     return expected, state
 
 
+def warm(caller: Caller, memory: str, patterns: Sequence[tuple[str, Events]], seconds: float) -> None:
+    """Ask until the server has loaded its compiled kernels, at most some seconds: they take 150 MiB, once."""
+    until, rng = perf_counter() + seconds, random.Random(1)
+    while perf_counter() < until and not monitoring(caller, memory)["process"]["compiled_kernels"]:
+        for _ in range(10):
+            events = [list(event) for _, pattern in rng.sample(patterns, min(3, len(patterns))) for event in pattern]
+            caller.ask("POST", f"{M}/predictions?memory={memory}", {"events": events, "max_predictions": 1})
+
+
 def growth(resident: Sequence[int]) -> dict[str, Any]:
     """Return the middle of the second and of the last third of the samples of resident memory, and whether it grows."""
     third = len(resident) // 3
@@ -215,13 +225,14 @@ def growth(resident: Sequence[int]) -> dict[str, Any]:
     middle, last = (sorted(part)[third // 2] for part in (resident[third : 2 * third], resident[-third:]))
     grows = last > middle * GROWTH and last - middle > SLACK_BYTES
     mib = {"second_third_mib": round(middle / 2**20, 1), "last_third_mib": round(last / 2**20, 1)}
-    return {"samples": len(resident), **mib, "grows": grows}
+    return {"mib": [round(each / 2**20) for each in resident], **mib, "grows": grows}
 
 
-def stress(url: str, users: int, duration: float, size: int, seed: int) -> dict[str, Any]:
+def stress(url: str, users: int, duration: float, size: int, seed: int, warming: float) -> dict[str, Any]:
     """Run everything on a new memory and return the document."""
     patterns, memory, caller = texts(size), f"stress-{uuid.uuid4().hex[:12]}", Caller(url)
     fill(caller, memory, patterns)
+    warm(caller, memory, patterns, warming)
     began = perf_counter()
     run = Run(memory, patterns, began + duration)
     asyncio.run(load(run, url, users, duration, seed))
@@ -266,11 +277,12 @@ def main() -> int:
     parser.add_argument("--pattern-db-size", type=int, default=1000, help="patterns of eight symbols known before")
     parser.add_argument("--url", help="a running server; without it, one is started")
     parser.add_argument("--seed", type=int, default=7, help="of what the users do")
+    parser.add_argument("--warm", type=float, default=60.0, help="seconds the server may take to load its kernels")
     given = parser.parse_args()
     if min(given.concurrent_users, given.duration, given.pattern_db_size) <= 0:
         parser.error("users, seconds and patterns are above zero")
     with served(given.url) as url:
-        found = stress(url, given.concurrent_users, given.duration, given.pattern_db_size, given.seed)
+        found = stress(url, given.concurrent_users, given.duration, given.pattern_db_size, given.seed, given.warm)
     print(json.dumps(found, indent=1))
     return 1 if found["failed"] else 0
 
