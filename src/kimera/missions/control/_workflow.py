@@ -19,7 +19,6 @@ from kimera.missions.contracts import TrackName
 from kimera.missions.control._floor import Floor, Interrupted, floor, underway
 from kimera.missions.control._reports import act, look_for_news
 from kimera.missions.control._steps import Recorded, Ticket, bury, fail_track, ingest, run_phase, step_name
-from kimera.missions.control.habits import learn_mission
 from kimera.resilience import Event, Retry, RetryScheduled
 from kimera.storage.attempts import Failure
 from kimera.storage.missions import Entry
@@ -119,6 +118,8 @@ async def _act(mission_id: str, round_: int, number: str, news: Recorded) -> Rec
             done = await here.at_desk(act, here, mission_id, round_, number, news)
             span.set(version=done.get("version", 0))
         if done["status"] == "over":
+            from kimera.missions.control.habits import learn_mission  # the memory is not needed before the end
+
             await here.at_desk(learn_mission, here.home, mission_id)
         return done
 
