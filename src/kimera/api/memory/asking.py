@@ -20,7 +20,13 @@ def router(prefix: str) -> APIRouter:
     """Return the routes that answer questions."""
     routes = APIRouter(prefix=prefix, tags=["memory recall"])
     kind = "memory" if prefix else "kato"
+    _add_recall(routes, kind)
+    _add_account(routes, kind)
+    _add_sessionless(routes, kind)
+    return routes
 
+
+def _add_recall(routes: APIRouter, kind: str) -> None:
     @routes.get(
         "/sessions/{session_id}/predictions",
         operation_id=f"{kind}_get_predictions",
@@ -43,6 +49,8 @@ def router(prefix: str) -> APIRouter:
     def get_next(request: Request, session: Standing) -> Response:
         return answer(session.next(at_least_seq=at_least(request), **options_of(request)))
 
+
+def _add_account(routes: APIRouter, kind: str) -> None:
     @routes.get(
         "/sessions/{session_id}/guard",
         operation_id=f"{kind}_get_guard",
@@ -65,6 +73,8 @@ def router(prefix: str) -> APIRouter:
     def get_why(request: Request, session: Standing, ref: Reference) -> Response:
         return answer(session.why(ref, at_least_seq=at_least(request), **options_of(request)))
 
+
+def _add_sessionless(routes: APIRouter, kind: str) -> None:
     @routes.post(
         "/predictions",
         operation_id=f"{kind}_predict",
@@ -86,8 +96,6 @@ def router(prefix: str) -> APIRouter:
     def follow(memory: Chosen, asked: Annotated[Followed, Body()]) -> Response:
         """Show the distribution of the event after these; no session is needed. Other fields are options."""
         return answer(memory.next(asked.events, at_least_seq=asked.at_least_seq, **_more(asked)))
-
-    return routes
 
 
 def _more(asked: Asked) -> dict[str, object]:

@@ -60,7 +60,9 @@ def router(prefix: str) -> APIRouter:
     """Return the routes of sessions."""
     routes = APIRouter(prefix=f"{prefix}/sessions", tags=["memory sessions"])
     _add_life(routes, prefix)
-    _add_work(routes, prefix)
+    _add_upkeep(routes, prefix)
+    _add_taking(routes, prefix)
+    _add_emptying(routes, prefix)
     return routes
 
 
@@ -109,6 +111,8 @@ def _add_life(routes: APIRouter, prefix: str) -> None:
         session.delete()
         return Done()
 
+
+def _add_upkeep(routes: APIRouter, prefix: str) -> None:
     @routes.get(
         "/{session_id}/exists",
         operation_id=_named("session_exists", prefix),
@@ -155,7 +159,7 @@ def _add_life(routes: APIRouter, prefix: str) -> None:
         return ConfigView(config=session.configure(**clean_options(config)))
 
 
-def _add_work(routes: APIRouter, prefix: str) -> None:
+def _add_taking(routes: APIRouter, prefix: str) -> None:
     @routes.post(
         "/{session_id}/observe",
         operation_id=_named("observe_in_session", prefix),
@@ -194,6 +198,8 @@ def _add_work(routes: APIRouter, prefix: str) -> None:
         """File the short-term memory as a pattern and clear it; answered after the log record is committed."""
         return acted(request, lambda: answer(_learned(session.learn(**fields_of(asked)))))
 
+
+def _add_emptying(routes: APIRouter, prefix: str) -> None:
     @routes.post(
         "/{session_id}/clear-stm",
         operation_id=_named("clear_stm", prefix),

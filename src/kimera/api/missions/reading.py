@@ -57,7 +57,14 @@ def router() -> APIRouter:
     """Return the routes of reports and artefacts."""
     routes = APIRouter(tags=["reports"], dependencies=[requires("read")])
     shelf: Cache[str, bytes] = Cache(KEPT, None)
+    _add_versions(routes)
+    _add_report(routes, shelf)
+    _add_export(routes, shelf)
+    _add_artifacts(routes)
+    return routes
 
+
+def _add_versions(routes: APIRouter) -> None:
     @routes.get(
         "/api/missions/{mission_id:mission}/versions", operation_id="list_versions", summary="List a report's versions"
     )
@@ -66,6 +73,8 @@ def router() -> APIRouter:
         stored = control.versions(home_of(request), mission_id, tenant_of(request))
         return VersionPage(items=tuple(VersionView.of(one) for one in stored))
 
+
+def _add_report(routes: APIRouter, shelf: Cache[str, bytes]) -> None:
     @routes.get(
         "/api/missions/{mission_id:mission}/report",
         operation_id="get_report",
@@ -101,6 +110,8 @@ def router() -> APIRouter:
             headers["content-security-policy"] = REPORT_POLICY
         return Response(_rendered(home, stored, chosen, shelf), headers=headers, media_type=MEDIA[chosen])
 
+
+def _add_export(routes: APIRouter, shelf: Cache[str, bytes]) -> None:
     @routes.get(
         "/api/missions/{mission_id:mission}/export",
         operation_id="export_report",
@@ -126,6 +137,8 @@ def router() -> APIRouter:
             return _bundle(home, stored, name, with_sources)
         return Response(_rendered(home, stored, form, shelf), headers=attachment(name), media_type=MEDIA[form])
 
+
+def _add_artifacts(routes: APIRouter) -> None:
     @routes.get(
         "/api/artifacts/{sha256}",
         operation_id="get_artifact",
@@ -147,8 +160,6 @@ def router() -> APIRouter:
         if not home.blobs.has(sha256):
             raise NotFoundError("The artefact's bytes are gone from the home; restore it or run the mission again.")
         return FileResponse(home.blobs.path(sha256), headers=headers, media_type=_plain(found.media_type))
-
-    return routes
 
 
 def wanted_form(accept: str) -> Form:
