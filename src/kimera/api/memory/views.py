@@ -12,7 +12,6 @@ __all__ = [
     "Count",
     "Done",
     "Existing",
-    "Imported",
     "LearnedView",
     "LogPage",
     "LogRecordView",
@@ -136,14 +135,6 @@ class StateHash(View):
 
     state_hash: str = Field(examples=["s1:3247001b5a776a6b9eb646a9c2bb919d7a946c3c69a4ec3e361e2b0b21b767aa"])
     seq: int
-
-
-class Imported(View):
-    """What an import brought."""
-
-    records: int
-    seq: int
-    state_hash: str
 
 
 class Measures(View):
