@@ -72,6 +72,8 @@ def _plain_writer() -> Callable[[Any], str]:
     def write(value: Any) -> str:
         if value is None:
             return "null"
+        if value == {}:
+            return "{}"
         found = known.get(id(value))
         if found is None:
             text = to_json(value, fallback=dict).decode()
