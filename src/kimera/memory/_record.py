@@ -11,9 +11,14 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 
-__all__ = ["Composed", "Record"]
+__all__ = ["Composed", "Record", "as_json"]
 
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+def as_json(value: Any) -> bytes:
+    """Return any value of the room as JSON, without building plain data first."""
+    return _ANYTHING.dump_json(value, fallback=_outer)
 
 
 class Record:
@@ -28,7 +33,7 @@ class Record:
 
     def to_json(self) -> bytes:
         """Return what `to_dict` gives as JSON, without building it first: a tenth of the time for long answers."""
-        return _ANYTHING.dump_json(self, fallback=_outer)
+        return as_json(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -55,7 +60,7 @@ def _json(value: Any) -> bytes:
     if isinstance(value, tuple) and value and isinstance(value[0], Record):
         return b"[%s]" % b",".join([one.to_json() for one in value])
     writes: Callable[[], bytes] | None = getattr(value, "to_json", None)
-    return _ANYTHING.dump_json(value, fallback=_outer) if writes is None else writes()
+    return as_json(value) if writes is None else writes()
 
 
 @cache

@@ -14,8 +14,8 @@ from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic_core import to_json
 
+from kimera.memory._record import as_json
 from kimera.memory.contracts import Anomaly, Body, FuturePotential, Prediction
 from kimera.memory.index.tables import FutureTable
 from kimera.memory.recall.ensemble import Futures
@@ -62,7 +62,7 @@ def _two(pair: list[int]) -> str:
 
 def _numbers(values: list[Any]) -> list[str]:
     """Return numbers as JSON; the encoder writes the shortest digits ten times as fast as `repr`."""
-    return to_json(values)[1:-1].decode().split(",") if values else []
+    return as_json(values)[1:-1].decode().split(",") if values else []
 
 
 def _plain_writer() -> Callable[[Any], str]:
@@ -76,7 +76,7 @@ def _plain_writer() -> Callable[[Any], str]:
             return "{}"
         found = known.get(id(value))
         if found is None:
-            text = to_json(value, fallback=dict).decode()
+            text = as_json(value).decode()
             found = known[id(value)] = value, text  # the value is held, so that its id stays its own
         return found[1]
 
