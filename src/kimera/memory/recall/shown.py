@@ -265,15 +265,13 @@ class _Sides:
 
     def without(self, matched: list[int]) -> list[Any]:
         """Return per observed event its symbols that are not ``matched``."""
-        rest, open_ = self._whole.copy(), None
-        for j in matched:
-            event = self._event_of[j]
+        rest, held = self._whole.copy(), set(matched)
+        for event in {self._event_of[j] for j in matched}:
             places = self._places[event]
             if len(places) == 1:
                 rest[event] = self._nothing
             else:
-                open_ = open_ or set(matched)
-                rest[event] = self._many([self.symbols[k] for k in places if k not in open_])
+                rest[event] = self._many([self.symbols[k] for k in places if k not in held])
         return rest
 
 
