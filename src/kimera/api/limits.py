@@ -13,7 +13,7 @@ from kimera.errors import RateLimited, ValidationError
 from kimera.resilience import RateLimit
 from kimera.settings import Settings
 
-__all__ = ["MAX_DEPTH", "Rates", "check_json"]
+__all__ = ["MAX_DEPTH", "Rates", "read_json"]
 
 MAX_DEPTH = 64
 MAX_DIGITS = 400
@@ -59,8 +59,8 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def check_json(body: bytes) -> None:
-    """Raise `ValidationError` (400) unless ``body`` is JSON that every reader reads alike.
+def read_json(body: bytes) -> Any:
+    """Return the value of ``body``; raises `ValidationError` (400) unless it is JSON that every reader reads alike.
 
     UTF-8, at most 64 levels, no key twice, no NaN, infinity or number beyond a double, no lone surrogate.
     """
@@ -69,6 +69,7 @@ def check_json(body: bytes) -> None:
         value = _DECODER.decode(body.decode("utf-8"))
         if _SURROGATE.search(body):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
     except UnicodeDecodeError as error:
         raise _refuse(f"byte {error.start} is not UTF-8") from None
     except UnicodeEncodeError:
