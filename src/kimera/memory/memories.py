@@ -21,7 +21,7 @@ from kimera.memory.observing.sessions import Session
 from kimera.memory.observing.stm import ProcessStm, StmStore
 from kimera.memory.observing.stm_sql import SqlStm
 from kimera.memory.options import clean_options
-from kimera.settings import load_settings
+from kimera.settings import Settings, load_settings
 from kimera.storage import memory as sql
 from kimera.storage.database import IN_MEMORY, Database, open_database
 from kimera.storage.rows import Named, Rows, StatementTimes, Transactions, plan_of
@@ -68,24 +68,33 @@ class Memories:
     @classmethod
     def open(
         cls,
-        location: str | Path | None = None,
+        location: str | Path | Database | None = None,
         *,
         stm: StmStore | str | None = None,
         tuning: MemoryTuning | None = None,
         clock: Clock | None = None,
         index_mb: float | None = None,
+        settings: Settings | None = None,
     ) -> Memories:
         """Open a database: a path, ``":memory:"``, an SQL address, or None for the one in the settings.
 
-        ``stm`` says where short-term memories are: ``"process"`` (the default), ``"sql"``, a ``redis://`` address,
-        ``"served"`` (the Redis of the settings if there is one, else SQL), or a store of your own. ``index_mb``: MiB a
-        memory's index may take in this process before PostgreSQL gives the candidates (None: the settings; 0: any).
+        A `Database` that is open already stays its owner's. ``stm`` says where short-term memories are: ``"process"``
+        (the default), ``"sql"``, a ``redis://`` address, ``"served"`` (the Redis of the settings if there is one, else
+        SQL), or a store of your own. ``index_mb``: MiB a memory's index may take in this process before PostgreSQL
+        gives the candidates (None: the settings; 0: any). ``settings``: those of the environment unless given.
         """
-        settings = load_settings()
-        with store_errors():
-            database = open_database(_address(location), synchronous=settings.synchronous, clock=clock)
-        tuning = tuning or MemoryTuning(cache_dir=str(settings.home.expanduser() / "cache" / "kernels"))
-        return cls(database, stm=stm, tuning=tuning, clock=clock, owned=True, index_mb=index_mb)
+        settings = settings or load_settings()
+        owned = not isinstance(location, Database)
+        if isinstance(location, Database):
+            database = location
+        else:
+            with store_errors():
+                database = open_database(_address(location, settings), synchronous=settings.synchronous, clock=clock)
+        if stm == "served":
+            stm = "sql" if settings.redis_url is None else settings.redis_url.get_secret_value()
+        tuning = tuning or MemoryTuning(cache_dir=str(settings.home_path / "cache" / "kernels"))
+        index_mb = settings.memory_index_mb if index_mb is None else index_mb
+        return cls(database, stm=stm, tuning=tuning, clock=clock, owned=owned, index_mb=index_mb)
 
     def get(
         self,
@@ -238,11 +247,11 @@ def _clean_tenant(tenant: object) -> str:
     return clean_memory_name(tenant)
 
 
-def _address(location: str | Path | None) -> str:
+def _address(location: str | Path | None, settings: Settings) -> str:
     if location is None:
-        settings = load_settings()
         if settings.database_url is not None:
             return settings.database_url.get_secret_value()
+        settings.home_path.mkdir(parents=True, exist_ok=True, mode=0o700)
         location = settings.home_path / "kimera.db"
     text = str(location)
     if text == ":memory:":
@@ -257,9 +266,6 @@ def _address(location: str | Path | None) -> str:
 def _stm_store(stm: StmStore | str | None, transactions: Transactions, clock: Clock) -> StmStore:
     if stm is None or stm == "process":
         return ProcessStm()
-    if stm == "served":
-        configured = load_settings().redis_url
-        stm = "sql" if configured is None else configured.get_secret_value()
     if stm == "sql":
         return SqlStm(transactions)
     if isinstance(stm, str) and stm.startswith(("redis://", "rediss://", "unix://")):
@@ -268,6 +274,8 @@ def _stm_store(stm: StmStore | str | None, transactions: Transactions, clock: Cl
         return RedisStm(transactions, stm, clock)
     if isinstance(stm, str):
         raise ValidationError(
-            'stm takes "process", "sql", "served" or a redis:// address.', "stm", error_code="CONFIG_INVALID"
+            'stm takes "process", "sql", "served" (Memories.open) or a redis:// address.',
+            "stm",
+            error_code="CONFIG_INVALID",
         )
     return stm

@@ -11,7 +11,7 @@ from fastapi import Depends, Path, Query, Request, Response
 from kimera.api.repeats import answer_once
 from kimera.errors import ValidationError
 from kimera.memory import Memories, Memory, Session
-from kimera.memory.contracts import MemoryTuning, Record
+from kimera.memory.contracts import Record
 
 __all__ = [
     "Chosen",
@@ -50,10 +50,8 @@ def memories_of(request: Request) -> Memories:
     state = request.app.state
     with state.memories_lock:
         if state.memories is None:
-            settings = state.gate.settings
-            redis = settings.redis_url.get_secret_value() if settings.redis_url is not None else None
-            tuning = MemoryTuning(cache_dir=str(settings.home_path / "cache" / "kernels"))
-            state.memories = Memories(state.home.database, stm=redis or "sql", tuning=tuning, clock=state.home.clock)
+            home, settings = state.home, state.gate.settings
+            state.memories = Memories.open(home.database, stm="served", clock=home.clock, settings=settings)
         found: Memories = state.memories
     return found
 

@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
@@ -409,5 +410,10 @@ def _body(name: str, folded: Folded) -> tuple[Body, Label]:
 
 
 def _labelled(body: Body, label: Label, stm_label: Label | None) -> Body:
-    joined = label if stm_label is None else join(label, stm_label)
-    return Body(body.name, body.emotives, body.metadata, body.cost, joined.to_dict())
+    shown = _shown_label(label, stm_label)
+    return Body(body.name, body.emotives, body.metadata, body.cost, shown)
+
+
+@lru_cache(1_024)
+def _shown_label(label: Label, stm_label: Label | None) -> Mapping[str, Any]:
+    return (label if stm_label is None else join(label, stm_label)).to_dict()
