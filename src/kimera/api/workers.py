@@ -73,7 +73,7 @@ def _serve(waiting: queue.SimpleQueue[Task | None]) -> None:
         job, context, work, args = task
         try:
             value = context.run(work, *args)
-        except BaseException as error:  # noqa: BLE001 - it is raised in the task that waits for it
+        except BaseException as error:  # noqa: BLE001 - the worker loop: raised in the task that waits
             job.end(None, error)
         else:
             job.end(value, None)
