@@ -94,6 +94,11 @@ class Switchboard:
                     return route, {name: known[name].convert(text) for name, text in match.groupdict().items()}
         return None
 
+    def is_memory(self, method: str, path: str) -> bool:
+        """Return whether this address is the sequence memory's, below its prefix or at the root."""
+        found = self.find(method, path)
+        return found is not None and str(next(iter(found[0].tags), "")).startswith("memory")
+
     def methods(self, path: str) -> set[str]:
         """Return what may be asked of this address."""
         plain = {method for method, known in self._plain if known == path}

@@ -184,9 +184,8 @@ def _in_sequence(view: View, query: Query, rows: Rows, needed: NDArray[np.int32]
     if native is None or query.near or len(query.texts) > WORD or len(rows) < FEW:
         return rows
     numbers = _numbers(view, query)
-    masks = np.zeros(numbers.known, dtype=np.uint64)
-    for place, symbol in enumerate(numbers.observed.tolist()):
-        masks[symbol] |= np.uint64(1 << place)
+    masks = np.zeros(numbers.known + 1, dtype=np.uint64)
+    np.bitwise_or.at(masks, numbers.observed, np.uint64(1) << np.arange(len(numbers.observed), dtype=np.uint64))
 
     def kept(some: Rows) -> NDArray[np.bool_]:
         found = np.empty(len(some), dtype=np.bool_)
