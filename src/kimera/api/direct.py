@@ -24,7 +24,6 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.routing import APIRoute
 from fastapi.utils import is_body_allowed_for_status_code
-from pydantic_core import PydanticUndefined
 from starlette.datastructures import QueryParams
 
 from kimera.api.workers import Workers
@@ -39,6 +38,7 @@ Errors = list[Any]
 
 JSON = b"application/json"
 SCALARS = frozenset({str, int, float, bool, NoneType})
+ABSENT: Any = object()
 SHORT_QUERY = 256
 """Queries up to this many bytes are remembered: a client tends to ask with the same ones."""
 
@@ -113,10 +113,10 @@ class Direct:
 
     def _answer(self, request: Request) -> Response:
         """Do all that the request asks for, in a thread; raises what the framework would raise."""
-        sent = request.scope["state"].get("json", PydanticUndefined)
+        sent = request.scope["state"].get("json", ABSENT)
         values, errors = self._entry.values(request, sent)
         if errors:
-            raise RequestValidationError(errors, body=None if sent is PydanticUndefined else sent)
+            raise RequestValidationError(errors, body=None if sent is ABSENT else sent)
         result = self._entry.call(**values)
         return result if isinstance(result, Response) else self._made(result)
 
@@ -202,7 +202,7 @@ class _Value:
     def take(self, value: Any, values: dict[str, Any], errors: Errors) -> None:
         """Put the checked value under its name, or what is wrong with it among the errors."""
         field = self._field
-        if value is PydanticUndefined:
+        if value is ABSENT:
             if self._required:
                 errors.append({"type": "missing", "loc": self._place, "msg": "Field required", "input": None})
                 return
@@ -231,7 +231,7 @@ def _reader(fields: Sequence[Any]) -> Reader | None:
     def read(given: Mapping[str, Any], values: dict[str, Any], errors: Errors) -> None:
         for one in known:
             value = given.get(one.alias)
-            one.take(PydanticUndefined if value is None else value, values, errors)
+            one.take(ABSENT if value is None else value, values, errors)
 
     return read
 
