@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     )
     behind_tls: bool = Field(default=False, description="The gateway is reached by https: send HSTS.")
     max_body_bytes: int = Field(default=1 << 20, ge=1, description="Largest JSON body of a request.")
+    memory_body_bytes: int = Field(
+        default=16 << 20, ge=1, description="Largest body of a request to the sequence memory, imports too."
+    )
     max_upload_bytes: int = Field(default=64 << 20, ge=1, description="Largest body of an upload.")
     body_timeout: float = Field(default=30.0, gt=0, description="Seconds a request's body may take to arrive.")
     max_requests: int = Field(default=128, ge=1, description="Requests answered at once; more get 503.")

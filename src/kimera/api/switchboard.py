@@ -14,7 +14,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.convertors import PathConvertor
 
+from kimera.api.direct import Direct, fits
 from kimera.api.security import is_mark, missing_scope, scope_of
+from kimera.api.workers import Workers
 from kimera.errors import ConfigurationError
 
 __all__ = ["Switchboard", "mount"]
@@ -42,6 +44,7 @@ class Switchboard:
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
+        self._workers = Workers()
         self._router: App = app.router.middleware_stack
         self._plain: dict[tuple[str, str], Found] = {}
         self._patterns: dict[tuple[str, int], list[Any]] = {}
@@ -66,9 +69,10 @@ class Switchboard:
     def _take(self, route: APIRoute) -> None:
         if not isinstance(route.app, _Guarded):
             # the scope is compared by `_Guarded` from now on: the resolver need not run the mark any more
-            route.app = _Guarded(route.app, scope_of(route.dependant) or "admin")
+            needed = scope_of(route.dependant) or "admin"
             dependencies = route.dependant.dependencies
             dependencies[:] = [one for one in dependencies if not is_mark(one.call)]
+            route.app = _Guarded(Direct(route, self._workers) if fits(route) else route.app, needed)
         for method in route.methods or ():
             if any(isinstance(one, PathConvertor) for one in route.param_convertors.values()):
                 self._patterns.setdefault((method, ANY_LENGTH), []).append(route)
@@ -89,6 +93,11 @@ class Switchboard:
                     known = route.param_convertors
                     return route, {name: known[name].convert(text) for name, text in match.groupdict().items()}
         return None
+
+    def is_memory(self, method: str, path: str) -> bool:
+        """Return whether this address is the sequence memory's, below its prefix or at the root."""
+        found = self.find(method, path)
+        return found is not None and str(next(iter(found[0].tags), "")).startswith("memory")
 
     def methods(self, path: str) -> set[str]:
         """Return what may be asked of this address."""

@@ -7,20 +7,23 @@ import re
 import threading
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from kimera.clock import Clock, SystemClock
 from kimera.errors import ConflictError, NotFoundError, ValidationError
-from kimera.memory.contracts import MemoryTuning
+from kimera.memory.contracts import MemoryTuning, Observed
 from kimera.memory.keeping.log import canonical
 from kimera.memory.keeping.store import MemoryStore, store_errors
 from kimera.memory.memory import Memory
-from kimera.memory.meters import spread
+from kimera.memory.meters import Meters, spread
+from kimera.memory.observing.observations import clean_observation
 from kimera.memory.observing.sessions import Session
 from kimera.memory.observing.stm import ProcessStm, StmStore
 from kimera.memory.observing.stm_sql import SqlStm
 from kimera.memory.options import clean_options
+from kimera.memory.symbols import clean_text
 from kimera.settings import Settings, load_settings
 from kimera.storage import memory as sql
 from kimera.storage.database import IN_MEMORY, Database, open_database
@@ -147,6 +150,8 @@ class Memories:
                 error_code="SESSION_CONFLICT",
             )
         if create:
+            clean_text(session_id, "session_id")
+            clean_options(config if ttl_seconds is None else {**config, "ttl_seconds": ttl_seconds})
             return self.get(memory or "default", tenant=tenant).session(session_id, ttl_seconds=ttl_seconds, **config)
         if home is None:
             raise NotFoundError(f"There is no session {session_id}.", error_code="SESSION_NOT_FOUND")
@@ -155,6 +160,20 @@ class Memories:
                 f"Session {session_id} has expired; open it again.", error_code="SESSION_EXPIRED", http_status=410
             )
         return self.get(home[0], tenant=tenant).session(session_id)
+
+    def observe(
+        self, seen: Mapping[str, Any], *, memory: str = "default", session: str = "default", tenant: str = "local"
+    ) -> Observed:
+        """Observe in a session. Memory and session are made when absent, and only for a sound observation.
+
+        ``seen`` holds the arguments of `Session.observe`. Raises as that does.
+        """
+        name, tenant = clean_memory_name(memory), _clean_tenant(tenant)
+        known = self._open.get((tenant, name))
+        if known is None or not known.holds(session):
+            with (known.meters if known is not None else Meters()).watched("observe"):
+                self._check(seen, name, session, tenant)
+        return self.get(name, tenant=tenant).session(session).observe(**seen)
 
     def session_home(self, session_id: str, *, tenant: str = "local") -> tuple[str, bool] | None:
         """Return the memory a session lives on and whether it has expired; None when there is none. Is no use of it."""
@@ -199,6 +218,13 @@ class Memories:
         if self._owned:
             self.database.close()
 
+    def _check(self, seen: Mapping[str, Any], memory: str, session: str, tenant: str) -> None:
+        """Raise `ValidationError` when the observation would be refused by a memory or session to be made."""
+        vectors = clean_observation(**seen).vectors
+        clean_text(session, "session")
+        with suppress(NotFoundError):
+            self.get(memory, tenant=tenant, create=False).store.check_vectors(vectors)
+
     def _homes(self, session_id: str, tenant: str) -> list[tuple[str, float]]:
         if isinstance(self.stm_store, SqlStm):  # it can ask for all memories at once
             return self.stm_store.homes(tenant, session_id)
@@ -221,19 +247,21 @@ class Memories:
             if found is None and create:
                 found = self.transactions.write(make)
         if found is None:
-            raise NotFoundError(f"There is no memory {name!r}.", error_code="MEMORY_NOT_FOUND")
+            raise NotFoundError(
+                f"There is no memory {name!r}; observe or learn something in it first.", error_code="MEMORY_NOT_FOUND"
+            )
         number, uid, config = found
         store = MemoryStore(self.transactions, number, uid, name, tenant, self.clock)
         return Memory(self, store, json.loads(config))
 
 
-def clean_memory_name(name: object) -> str:
+def clean_memory_name(name: object, where: str = "memory") -> str:
     """Return a memory's name; raises `ValidationError` (MEMORY_NAME_INVALID)."""
     valid = isinstance(name, str) and 1 <= len(name) <= NAME_LENGTH and not CONTROL.search(name)
     if not isinstance(name, str) or not valid or any("\ud800" <= c <= "\udfff" for c in name):
         raise ValidationError(
             f"A memory's name has 1 to {NAME_LENGTH} characters and no control characters.",
-            "memory",
+            where,
             error_code="MEMORY_NAME_INVALID",
         )
     return name

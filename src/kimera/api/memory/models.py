@@ -54,9 +54,9 @@ Cost = Annotated[Any, WithJsonSchema({"anyOf": [AMOUNT, NULL]})]
 
 
 class Taken(BaseModel):
-    """One shape of this interface; unknown fields are refused."""
+    """One shape of this interface; unknown fields and other types are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class Observation(Taken):
@@ -77,7 +77,7 @@ class Observation(Taken):
 class Sequence(Taken):
     """Many observations, all or none of them."""
 
-    observations: Annotated[list[Observation], Field(max_length=10_000)]
+    observations: Annotated[list[Observation], Field(json_schema_extra={"maxItems": 10_000})]
     learn_after_each: bool = False
     learn_at_end: bool = False
     clear_stm_between: bool = False
@@ -111,7 +111,9 @@ class LearnAsked(Taken):
 class Asked(BaseModel):
     """Events to compare; every other field is an option of recall."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, json_schema_extra={"examples": [{"events": [["b"], ["c"]]}]})
+    model_config = ConfigDict(
+        extra="allow", frozen=True, strict=True, json_schema_extra={"examples": [{"events": [["b"], ["c"]]}]}
+    )
     __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
 
     events: Events

@@ -14,7 +14,7 @@ from kimera.cli.output import json_option, print_json
 from kimera.errors import ValidationError
 
 if TYPE_CHECKING:
-    from kimera.memory import Memory, Session
+    from kimera.memory import Memories, Memory, Session
     from kimera.memory.contracts import Record
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "options_option",
     "print_record",
     "shared",
+    "the_memories",
     "the_memory",
     "the_session",
     "words",
@@ -81,17 +82,24 @@ def in_session(command: F) -> F:
 
 
 @contextmanager
-def the_memory(name: str, *, create: bool = True) -> Iterator[Memory]:
-    """Open the memory of that name in the home; its short-term memories outlive the command."""
+def the_memories() -> Iterator[Memories]:
+    """Open the memories of the home; their short-term memories outlive the command."""
     from kimera.memory import Memories
 
     with closing(Memories.open(stm="served")) as memories:
+        yield memories
+
+
+@contextmanager
+def the_memory(name: str, *, create: bool = False) -> Iterator[Memory]:
+    """Open the memory of that name; raises `NotFoundError` when it is absent and not to be made."""
+    with the_memories() as memories:
         yield memories.get(name, create=create)
 
 
 @contextmanager
 def the_session(memory: str, session: str) -> Iterator[Session]:
-    """Open a session of a memory, made when absent."""
+    """Open a session of a memory, the session made when absent."""
     with the_memory(memory) as found:
         yield found.session(session)
 

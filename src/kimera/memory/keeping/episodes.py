@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -133,9 +134,9 @@ def clean_outcome(utility: object = None, cost: object = None) -> dict[str, floa
     for name, value in given.items():
         if value is None:
             continue
-        limit = 1.0 if name == "utility" else float("inf")
+        limit = 1.0 if name == "utility" else sys.float_info.max
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 <= value <= limit or value == float("inf"):  # type: ignore[operator]
+        if not number or not 0 <= value <= limit:  # type: ignore[operator]
             words = "a number from 0 to 1" if name == "utility" else "a finite number of at least 0"
             raise ValidationError(f"{name} must be {words}.", name, error_code="BODY_INVALID")
         cleaned[name] = float(value) + 0.0  # type: ignore[arg-type]

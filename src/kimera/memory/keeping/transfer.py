@@ -29,7 +29,7 @@ from kimera.memory.keeping.store import MemoryStore
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows
 
-__all__ = ["Exported", "Imported", "copy_log", "export", "import_", "snapshot"]
+__all__ = ["Exported", "Imported", "check_file", "copy_log", "export", "import_", "snapshot"]
 
 FORMAT = "kimera.memory"
 VERSION = 1
@@ -123,6 +123,11 @@ def import_(store: MemoryStore, path: str | Path) -> Imported:
     done = store.write(work)
     store.known_seq = max(store.known_seq, done.seq)
     return done
+
+
+def check_file(path: str | Path) -> None:
+    """Raise `ValidationError` (IMPORT_CORRUPT) unless the file is a sound export, `NotFoundError` when it is none."""
+    _read_file(Path(path))
 
 
 def copy_log(source: MemoryStore, target: MemoryStore, until: int = EVERYTHING) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from kimera.errors import ValidationError
 from kimera.guardian import Integrity, Label, Secrecy
-from kimera.memory.contracts import Observed, Record
+from kimera.memory.contracts import Composed, Observed
 from kimera.memory.keeping.episodes import Lesson, lesson
 from kimera.memory.observing.stm import Stm, StmChange, StmEvent
 from kimera.memory.options import Options
@@ -45,7 +45,7 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class SequenceObserved(Record):
+class SequenceObserved(Composed):
     """Report a sequence of observations, applied all or nothing."""
 
     observations_processed: int
