@@ -313,24 +313,26 @@ class Transactions:
             lent = self._resting.pop()
         except IndexError:
             lent = _Lent(self.database, self.times)
+        sound = False
         try:
             if begin is not None:
                 lent.rows.run(begin)
             value = work(lent.rows)
-            if begin is not None:
-                lent.rows.connection.rollback()
-        except KimeraError:  # what was asked for is not there
-            self._rest(lent)
+            sound = True
+        except KimeraError:
+            sound = True  # what was asked for is not there
             raise
-        except BaseException:
-            lent.lease.invalidate()
-            self._forget_resting()
-            raise
-        self._rest(lent)
+        finally:
+            if sound:
+                self._rest(lent)
+            else:
+                lent.lease.invalidate()
+                self._forget_resting()
         return value
 
     def _rest(self, lent: _Lent) -> None:
-        lent.rows.connection.rollback()
+        if lent.rows.dialect == "postgresql" or lent.rows.connection.in_transaction:
+            lent.rows.connection.rollback()
         if len(self._resting) < RESTING:
             self._resting.append(lent)
         else:
