@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the a
 
 CHILD = """
 import ctypes, sys, tempfile, threading
-from kimera.api.heap import join_arenas
-print(join_arenas() if sys.argv[1] == "join" else None)
+from kimera.api.heap import limit_arenas
+print(limit_arenas(int(sys.argv[1])))
 together = threading.Barrier(12)
 def work():
     together.wait()
@@ -39,10 +39,10 @@ with tempfile.NamedTemporaryFile() as place:
 """
 
 
-def child(how: str, **env: str) -> tuple[str, int]:
-    """Return what `join_arenas` answered in a process of its own, and on how many arenas its threads allocated."""
+def child(most: int, **env: str) -> tuple[str, int]:
+    """Return what `limit_arenas` answered in a process of its own, and how many arenas its threads allocated from."""
     clean = {name: value for name, value in os.environ.items() if name not in {"MALLOC_ARENA_MAX", "GLIBC_TUNABLES"}}
-    command = [sys.executable, "-c", CHILD, how]
+    command = [sys.executable, "-c", CHILD, str(most)]
     done = subprocess.run(command, env={**clean, **env}, capture_output=True, text=True, timeout=60, check=True)
     answer, arenas = done.stdout.split()
     return answer, int(arenas)
@@ -50,23 +50,28 @@ def child(how: str, **env: str) -> tuple[str, int]:
 
 def test_threads_share_two_arenas() -> None:
     """Promise: with the limit a dozen threads allocate from two arenas, without it from more."""
-    assert ("True", 2) == child("join")
-    assert child("leave")[1] > 2
+    assert ("True", 2) == child(2)
+    answer, arenas = child(0)
+    assert "False" == answer and arenas > 2
 
 
-def test_what_the_operator_has_set_stays() -> None:
-    """Promise: a number of arenas given in the environment is left alone."""
-    answer, arenas = child("join", MALLOC_ARENA_MAX="5")
-    assert "False" == answer and 2 < arenas <= 5
-    assert "False" == child("join", GLIBC_TUNABLES="glibc.malloc.arena_max=3")[0]
+def test_the_c_library_s_own_variable_holds_when_no_limit_is_set() -> None:
+    """Promise: 0 leaves the number to MALLOC_ARENA_MAX."""
+    assert ("False", 3) == child(0, MALLOC_ARENA_MAX="3")
 
 
-def test_the_server_joins_its_arenas_before_it_begins(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """Promise: `kimera serve` sets the limit, and does so before it opens its home."""
-    seen: list[str] = []
+@pytest.mark.parametrize(("given", "expected"), [(None, 2), ("0", 0)])
+def test_the_server_limits_its_arenas_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any, given: str | None, expected: int
+) -> None:
+    """Promise: `kimera serve` sets the limit of the settings before it opens its home."""
+    seen: list[Any] = []
     monkeypatch.setenv("KIMERA_HOME", str(tmp_path))
-    monkeypatch.setattr("kimera.api.heap.join_arenas", lambda: seen.append("arenas"))
-    monkeypatch.setattr("kimera.api.serve.serve", lambda *_, **__: seen.append("serve") or 0)
-    monkeypatch.setattr("kimera.cli.serve.load_settings", lambda real=load_settings: seen.append("settings") or real())
+    if given is not None:
+        monkeypatch.setenv("KIMERA_HEAP_ARENAS", given)
+    load_settings.cache_clear()
+    monkeypatch.setattr("kimera.api.heap.limit_arenas", seen.append)
+    monkeypatch.setattr("kimera.missions.control.open_home", lambda *_: seen.append("home"))
     CliRunner().invoke(serve_command, ["--port", "0", "--no-worker"])
-    assert ["arenas", "settings", "serve"] == seen
+    load_settings.cache_clear()
+    assert [expected, "home"] == seen
