@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from kimera.cli.serve import serve_command
+from kimera.cli.root import kimera_command
 from kimera.settings import load_settings
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the arenas are those of glibc")
@@ -72,6 +72,6 @@ def test_the_server_limits_its_arenas_before_it_begins(
     load_settings.cache_clear()
     monkeypatch.setattr("kimera.api.heap.limit_arenas", seen.append)
     monkeypatch.setattr("kimera.missions.control.open_home", lambda *_: seen.append("home"))
-    CliRunner().invoke(serve_command, ["--port", "0", "--no-worker"])
+    CliRunner().invoke(kimera_command, ["serve", "--port", "0", "--no-worker"])
     load_settings.cache_clear()
     assert [expected, "home"] == seen
