@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
-from unittest import mock
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.memory.worlds import SMALL, VECTORS, WORDS, change, memory_and_query, pattern
@@ -16,9 +18,17 @@ from kimera.memory.recall.next import next_events
 from kimera.memory.recall.outgrown import Counts
 from kimera.memory.recall.predict import predict
 
-STORE = "kimera.memory.index.store"
 ALWAYS = {"TAIL": 0, "GONE_SYMBOLS": 0, "GONE_SHARE": 1 << 30}
 NEVER = {"GONE_SHARE": 0}
+
+
+@contextmanager
+def clearing(when: dict[str, int]) -> Iterator[None]:
+    """Clear the dead away after every change, or never."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in when.items():
+            patch.setattr(f"kimera.memory.index.store.{name}", value)
+        yield
 
 
 def answers(index: Index, stm: Any, options: RecallOptions, overlap: Overlap | None) -> list[bytes]:
@@ -44,9 +54,9 @@ def test_a_rebuilt_index_gives_the_same_bytes(world: Any, steps: list[list[int]]
     tidy, kept, overlaps = Index(), Index(MemoryTuning()), (Overlap(), Overlap())
     for seq, step in enumerate([[1] * 12, *steps], 1):
         changes = [change(dict(p, frequency=f), VECTORS) for p, f in zip(patterns, step, strict=False)]
-        with mock.patch.multiple(STORE, **ALWAYS):
+        with clearing(ALWAYS):
             tidy.apply(seq, changes)
-        with mock.patch.multiple(STORE, **NEVER):
+        with clearing(NEVER):
             kept.apply(seq, changes)
         assert answers(tidy, stm, options, overlaps[0]) == answers(kept, stm, options, overlaps[1])
         assert tidy.view().rows == tidy.view().N
@@ -83,8 +93,8 @@ def test_few_long_patterns_go_as_many_short_ones_do() -> None:
 def test_a_memory_verifies_and_keeps_its_name_over_a_rebuild() -> None:
     """Promise: state hash, verification and answers of a memory are those of one that never cleared anything away."""
     found = []
-    for patched in (ALWAYS, NEVER):
-        with mock.patch.multiple(STORE, **patched), Memory.open(":memory:") as memory:
+    for when in (ALWAYS, NEVER):
+        with clearing(when), Memory.open(":memory:") as memory:
             for n in range(30):
                 memory.learn([["a"], [f"b{n}"], ["c", f"d{n % 4}"]], source=f"s{n % 3}")
                 if n % 5 == 4:
