@@ -14,7 +14,7 @@ from kimera.errors import RateLimited, ValidationError
 from kimera.resilience import RateLimit
 from kimera.settings import Settings
 
-__all__ = ["MAX_DEPTH", "Rates", "check_json"]
+__all__ = ["MAX_DEPTH", "Rates", "read_json"]
 
 MAX_DEPTH = 64
 MAX_DIGITS = 308  # what a double holds
@@ -101,8 +101,8 @@ _MARKER = json.JSONDecoder(
 )
 
 
-def check_json(body: bytes) -> None:
-    """Raise `ValidationError` (422, naming the place) unless ``body`` is JSON that every reader reads alike.
+def read_json(body: bytes) -> Any:
+    """Return what ``body`` says; raises `ValidationError` (422, naming the place) unless all readers read it alike.
 
     UTF-8, at most 64 levels, no key twice, no NaN, infinity or number beyond a double, no lone surrogate.
     """
@@ -115,6 +115,7 @@ def check_json(body: bytes) -> None:
         value = _DECODER.decode(text)
         if _SURROGATE.search(body):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
     except (_Unfit, json.JSONDecodeError, UnicodeEncodeError):
         raise _fault(text) from None
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 
 from kimera import telemetry
 from kimera.api.gate import REQUEST_ID, Gate
-from kimera.api.limits import check_json
+from kimera.api.limits import read_json
 from kimera.api.problems import MEDIA_TYPE, Problem, for_error
 from kimera.api.security import LOCAL, NOBODY, Principal
 from kimera.api.traffic import UNMATCHED
@@ -96,7 +96,7 @@ class Exchange:
         self.request_id = asked.decode("ascii") if asked is not None and kept else secrets.token_hex(13)
         self.state: dict[str, Any] = scope.setdefault("state", {})
         self.state["request_id"] = self.request_id
-        self.state["body"] = b""
+        self.state["body"] = self.state["kind"] = b""
         self._began = time.perf_counter()
 
     async def run(self, app: App) -> None:
@@ -105,7 +105,7 @@ class Exchange:
         self._span = self.gate.traffic.begin(self.request_id, self.headers.get(b"traceparent"))
         try:
             if await self._admit():
-                await app(self.scope, self.receive, self.send)
+                await (self.gate.board.direct(self.scope) or app)(self.scope, self.receive, self.send)
         except KimeraError as error:
             self.refusal = self.refusal or for_error(error, "query" if self.method in BODYLESS else "body")
         except asyncio.CancelledError:
@@ -250,14 +250,16 @@ class Exchange:
         self._left = self._most
         if length is not None and (not length.isdigit() or int(length) > self._most):
             raise self._too_large()
+        # two fields of the name: which of them counts is the framework's to say
+        self.state["kind"] = kind if len(self.headers) == len(self.scope["headers"]) else b"?"
         self.due = self.gate.clock.monotonic() + settings.body_timeout
         self.gate.readers.add(self)
         if is_json:
             body = await self._read_all()
             if len(body) > THREAD_BYTES:
-                await asyncio.to_thread(check_json, body)
+                self.state["json"] = await asyncio.to_thread(read_json, body)
             else:
-                check_json(body)
+                self.state["json"] = read_json(body)
             self.state["body"] = body
             self._replay = {"type": "http.request", "body": body, "more_body": False}
 

@@ -125,7 +125,7 @@ class Memories:
     def names(self, tenant: str = "local") -> list[str]:
         """Return the names of a tenant's memories, sorted by code point."""
         with store_errors():
-            rows = self.transactions.read(lambda rows: rows.all(sql.LIST_MEMORIES, {"tenant": tenant}))
+            rows = self.transactions.look(sql.LIST_MEMORIES, {"tenant": tenant})
         return sorted(row[0] for row in rows)
 
     def session(
@@ -248,7 +248,7 @@ class Memories:
             return rows.one(sql.FIND_MEMORY, key)
 
         with store_errors():
-            found = self.transactions.read(lambda rows: rows.one(sql.FIND_MEMORY, key))
+            found = next(iter(self.transactions.look(sql.FIND_MEMORY, key)), None)
             if found is None and create:
                 found = self.transactions.write(make)
         if found is None:

@@ -64,7 +64,10 @@ class Meters:
     def note(self, operation: str, seconds: float, error: str | None = None) -> None:
         """Count one run."""
         with self._lock:
-            count, errors, durations = self._seen.setdefault(operation, ([0], Counter(), deque(maxlen=KEPT)))
+            seen = self._seen.get(operation)
+            if seen is None:
+                seen = self._seen[operation] = [0], Counter(), deque(maxlen=KEPT)
+            count, errors, durations = seen
             count[0] += 1
             durations.append(seconds)
             if error is not None:

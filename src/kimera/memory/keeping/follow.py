@@ -248,6 +248,8 @@ class Follower:
     def _follow(self) -> None:
         if self._torn:
             self.restart()
+        if self._store.head().seq <= self._seq:
+            return
         begun = perf_counter()
         self._torn = True  # what raises on the way leaves part of the news taken in
         within = self._counts is None
@@ -313,7 +315,7 @@ class Follower:
     def _read_bodies(self, ids: Sequence[str], seq: int) -> dict[str, tuple[Body, Label]]:
         values = {"memory": self._store.memory, "ids": json.dumps(list(ids))}
         found = {}
-        for pattern, name, changed_seq, folded in self._store.read(lambda rows: rows.all(sql.SOME_PATTERNS, values)):
+        for pattern, name, changed_seq, folded in self._store.look(sql.SOME_PATTERNS, values):
             if changed_seq > seq:
                 raise Behind
             found[pattern] = _body(name, Folded.read(folded))

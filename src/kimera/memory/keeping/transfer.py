@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -257,7 +257,7 @@ def _known(rows: Rows, store: MemoryStore) -> dict[tuple[str, int], int]:
 def _translated(record: LogRecord, numbers: Mapping[int, int], uid: str) -> Entry:
     """Return a foreign record with its references as numbers of this log."""
     origin, origin_seq = _identity(record, uid)
-    entry = replace(_entry(record), origin=origin, origin_seq=origin_seq)
+    entry = _entry(record)._replace(origin=origin, origin_seq=origin_seq)
     name = REFERENCES.get(record.kind)
     if name is None or record.erased:
         return entry
@@ -267,7 +267,7 @@ def _translated(record: LogRecord, numbers: Mapping[int, int], uid: str) -> Entr
             old = payload[key]
             payload[key] = [numbers[n] for n in old if n in numbers] if isinstance(old, list) else numbers[old]
     renewed = Entry.of(record.kind, record.at, payload)
-    return replace(entry, body=renewed.body, payload_hash=renewed.payload_hash)
+    return entry._replace(body=renewed.body, payload_hash=renewed.payload_hash)
 
 
 def _entry(record: LogRecord) -> Entry:

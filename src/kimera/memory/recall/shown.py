@@ -7,24 +7,26 @@ Python, and the latest are kept; so what is kept is arrays, and both forms are m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from copy import copy
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise, starmap
 from json.encoder import encode_basestring
-from typing import Any, Generic, NamedTuple, TypeVar, overload
+from typing import Any, Generic, NamedTuple, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kimera.memory._record import as_json
-from kimera.memory.contracts import Anomaly, Body, FuturePotential, Prediction
+from kimera.memory.contracts import Anomaly, Body, FuturePotential, Prediction, Predictions
 from kimera.memory.index.tables import FutureTable
 from kimera.memory.recall.ensemble import Futures
 from kimera.memory.recall.figures import Spread
 
-__all__ = ["FutureList", "Shown", "ShownList"]
+__all__ = ["FutureList", "Shown", "ShownList", "footprint", "unmade"]
 
 T = TypeVar("T")
 Columns = dict[str, Sequence[Any]]
+_OBJECTS = 500  # bytes of the strings and bodies beside the columns, per prediction
 
 
 class _Form(NamedTuple):
@@ -111,6 +113,17 @@ class ColumnList(Sequence[T], Generic[T]):
         """Return the list as JSON; no object is made for it."""
         raise NotImplementedError
 
+    def unmade(self) -> Self:
+        """Return the same list with no object made yet; the columns are shared."""
+        other = copy(self)
+        other._made = None
+        return other
+
+    @property
+    def footprint(self) -> int:
+        """Return about how many bytes the columns take."""
+        raise NotImplementedError
+
     def _all(self) -> tuple[T, ...]:
         if self._made is None:
             self._made = self._make()
@@ -159,6 +172,13 @@ class ShownList(ColumnList[Prediction]):
 
     def __len__(self) -> int:
         return len(self._shown.ids)
+
+    @property
+    def footprint(self) -> int:
+        """Return about how many bytes the columns take."""
+        shown = self._shown
+        arrays = (shown.sequences, shown.sizes, shown.ends, shown.first, shown.last, shown.pairs, shown.pair_ends)
+        return sum(a.nbytes for a in (*arrays, *shown.figures.values())) + _OBJECTS * len(shown.ids)
 
     def to_json(self) -> bytes:
         """Return the predictions as JSON."""
@@ -281,14 +301,20 @@ class FutureList(ColumnList[FuturePotential]):
     Ordered when first read: an ensemble may expect as many futures as it has patterns.
     """
 
-    __slots__ = ("_found", "_table")
+    __slots__ = ("_numbers", "_shares", "_support", "_table", "_weights")
 
     def __init__(self, table: FutureTable, found: Futures) -> None:
-        self._table, self._found = table, found
+        self._table, self._numbers = table, found.numbers
+        self._shares, self._support, self._weights = found.shares, found.support, found.weights
         self._made = None
 
     def __len__(self) -> int:
-        return len(self._found.numbers)
+        return len(self._numbers)
+
+    @property
+    def footprint(self) -> int:
+        """Return about how many bytes the columns take."""
+        return sum(column.nbytes for column in (self._numbers, self._shares, self._support, self._weights))
 
     def to_json(self) -> bytes:
         """Return the futures as JSON."""
@@ -298,13 +324,28 @@ class FutureList(ColumnList[FuturePotential]):
         return tuple(starmap(FuturePotential, self._rows(_values(self._table))))
 
     def _rows(self, form: _Form) -> Iterator[tuple[Any, ...]]:
-        found, digests = self._found, self._table.digests
-        numbers = found.numbers.tolist()
-        keys = zip((-found.shares).tolist(), map(digests.__getitem__, numbers), range(len(numbers)), strict=True)
+        numbers, digests = self._numbers.tolist(), self._table.digests
+        keys = zip((-self._shares).tolist(), map(digests.__getitem__, numbers), range(len(numbers)), strict=True)
         places = [place for *_, place in sorted(keys)]
-        columns = (found.shares[places], found.support[places], found.weights[places])
+        columns = (self._shares[places], self._support[places], self._weights[places])
         futures = [form.end(numbers[place]) for place in places]
         return zip(futures, *(form.figures(column.tolist()) for column in columns), strict=True)
 
 
 _FUTURE = '{{"future":{},"aggregate_potential":{},"supporting_patterns":{},"total_weighted_frequency":{}}}'
+
+
+def unmade(answer: Predictions) -> Predictions:
+    """Return an answer whose objects are not made yet, so that nobody holds what another has read."""
+    lists: dict[str, Any] = {name: held.unmade() for name, held in _lists(answer)}
+    return replace(answer, **lists)
+
+
+def footprint(answer: Predictions) -> int:
+    """Return about how many bytes an answer takes while its objects are not made."""
+    return sum(held.footprint for _, held in _lists(answer))
+
+
+def _lists(answer: Predictions) -> list[tuple[str, ColumnList[Any]]]:
+    named = (("predictions", answer.predictions), ("future_potentials", answer.future_potentials))
+    return [(name, held) for name, held in named if isinstance(held, ColumnList)]
