@@ -1,16 +1,21 @@
 """The sequence memory against a plain reference, in one process and one run.
 
     python benchmarks/memory.py [--sizes 1000,10000,100000] [--sets text,trace,zipf] [--queries 40] [--plain] [--json]
+    python benchmarks/memory.py --sizes 1000000 --queries 10 --reference-queries 1      # takes its time
 
 Three generated sets (fixed seed): *text* (8 one-symbol events, Zipf vocabulary of 9,000 words), *trace* (12 events of
 tool, argument, status), *zipf* (2-5 events of 3-15 symbols out of 200, Zipf). A query is a cut of up to 5 events of a
 stored pattern, 15 % of its symbols dropped, 15 % noise added; at most 100 predictions come back. Both sides must give
 the same predictions, field by field, in the same run.
 
-The reference (`memory_reference.py`) reads and compares every pattern per query. Medians: `p50` is wall time, `cpu` the
-time of all threads of this process, which is what wall time comes to at most on a machine that does nothing else.
-`--plain` leaves the compiled kernels out. A size of 1000000 works but takes its time. What keeping a memory costs
-on top is the business of `memory_store.py`.
+The reference (`memory_reference.py`) reads and compares every pattern per query. Both sides are timed until every
+prediction object exists. Medians: `p50` is wall time, `cpu` the time of all threads of this process, which is what wall
+time comes to at most on a machine that does nothing else. `--plain` leaves the compiled kernels out.
+
+Then a memory in an SQLite file is taught the same patterns, a thousand at a time, and used: what an observation and a
+learn cost there, the first prediction after a learn (the index takes the news in), and a new process's first
+prediction, which builds the index from the log. How all of it grows with the number of patterns is printed as the
+exponent a of N^a between two sizes. What a commit costs is the business of `memory_store.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import math
 import os
 import platform
 import random
@@ -32,7 +38,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.memory_reference import Reference, pattern_id
 
-from kimera.memory.contracts import MemoryTuning, PatternChange, RecallOptions
+from kimera.memory import Memory
+from kimera.memory.contracts import MemoryTuning, PatternChange, Predictions, RecallOptions
 from kimera.memory.index import Index, Overlap
 from kimera.memory.recall.predict import predict
 from kimera.memory.recall.rehearsal import rehearse
@@ -47,6 +54,7 @@ BARS = {
     (100_000, 0.5): (150, 5),
     (100_000, 0.1): (50, 250),
 }
+BATCH = 1_000
 BUILD_SECONDS, BYTES_PER_PATTERN, INCREMENTAL, LEARNS = 10, 2_048, 0.6, 5_000
 
 
@@ -124,6 +132,12 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - begin, result
 
 
+def read(answer: Predictions) -> Predictions:
+    """Make every prediction object of an answer, which are otherwise made when somebody looks."""
+    assert len(tuple(answer.predictions)) == len(answer.predictions)
+    return answer
+
+
 def agree(reference: list[dict[str, Any]], answer: Any) -> None:
     """Stop unless both sides give the same predictions, field by field."""
     ours = [prediction.to_dict() for prediction in answer.predictions]
@@ -177,7 +191,7 @@ def measure(
     for stm in queries:
         predict(view, stm, options)
         began = time.process_time()
-        seconds, answer = timed(lambda stm=stm: predict(view, stm, options))
+        seconds, answer = timed(lambda stm=stm: read(predict(view, stm, options)))
         busy.append(time.process_time() - began)
         ours.append(seconds)
         ensembles.append(answer.statistics.ensemble)
@@ -201,6 +215,50 @@ def measure(
     }
 
 
+def keep(name: str, patterns: dict[str, tuple[Events, int]], queries: list[Events], folder: Path) -> dict[str, Any]:
+    """Teach a memory in a file the patterns and measure what using it costs at this size."""
+    taught, place = [events for events, _ in patterns.values()], str(folder / "memory.db")
+    found: dict[str, Any] = {"set": name, "patterns": len(taught)}
+    with Memory.open(place) as memory:
+        seconds, _ = timed(
+            lambda: [memory.learn_all([{"events": e} for e in taught[at : at + BATCH]]) for at in starts(len(taught))]
+        )
+        found["fill_per_second"] = len(taught) / seconds
+    with Memory.open(place) as memory:
+        found["first_seconds"], _ = timed(lambda: read(memory.predict(queries[0], recall_threshold=0.5)))
+        session, lessons = memory.session("s", recall_threshold=0.5), queries[1:21]
+        seen = [timed(lambda event=event: session.observe(event))[0] for stm in queries for event in stm]
+        session.clear_stm()
+        learned, after = [], []
+        for number, lesson in enumerate(lessons):
+            fresh = [*lesson, (f"fresh-{number}",)]
+            learned.append(timed(lambda fresh=fresh: memory.learn(fresh))[0])
+            after.append(timed(lambda lesson=lesson: read(memory.predict(lesson, recall_threshold=0.5)))[0])
+        found["observe_us"] = statistics.median(seen) * 1e6
+        found["learn_us"] = statistics.median(learned) * 1e6
+        found["after_learn_ms"] = statistics.median(after) * 1e3
+    return found
+
+
+def starts(count: int) -> range:
+    """Return where each batch begins."""
+    return range(0, count, BATCH)
+
+
+def growth(rows: list[dict[str, Any]], keys: tuple[str, ...], figures: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return for neighbouring sizes of the same ``keys`` the exponent a with which each figure grows as N^a."""
+    found = []
+    for small in rows:
+        later = [r for r in rows if all(r[k] == small[k] for k in keys) and r["patterns"] > small["patterns"]]
+        if later:
+            large = min(later, key=lambda r: r["patterns"])
+            times = math.log(large["patterns"] / small["patterns"])
+            exponents = {f: math.log(large[f] / small[f]) / times for f in figures}
+            sizes = {"from": small["patterns"], "to": large["patterns"]}
+            found.append({**{k: small[k] for k in keys}, **sizes, **exponents})
+    return found
+
+
 def incremental(index: Index, queries: list[Events], threshold: float) -> dict[str, float]:
     """Time a prediction after one more event, with the session's counters and without."""
     options, view, warm, cold = RecallOptions(recall_threshold=threshold), index.view(), [], []
@@ -209,9 +267,9 @@ def incremental(index: Index, queries: list[Events], threshold: float) -> dict[s
             continue
         overlap = Overlap()
         predict(view, stm[:-1], options, overlap=overlap)
-        seconds, first = timed(lambda stm=stm, overlap=overlap: predict(view, stm, options, overlap=overlap))
+        seconds, first = timed(lambda stm=stm, overlap=overlap: read(predict(view, stm, options, overlap=overlap)))
         warm.append(seconds)
-        seconds, second = timed(lambda stm=stm: predict(view, stm, options))
+        seconds, second = timed(lambda stm=stm: read(predict(view, stm, options)))
         cold.append(seconds)
         if first.to_dict() != second.to_dict():
             raise SystemExit("The session's counters changed the answer.")
@@ -236,7 +294,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cache = str(Path(tempfile.gettempdir()) / "kimera-benchmark-kernels")
     tuning = MemoryTuning(accelerate=not arguments.plain, cache_dir=cache)
-    rows, builds, steps = [], [], []
+    rows, builds, steps, kept = [], [], [], []
     for name in arguments.sets.split(","):
         for size in map(int, arguments.sizes.split(",")):
             patterns = patterns_of(name, size)
@@ -251,12 +309,23 @@ def main() -> None:
                     rows.append(measure(name, threshold, index, reference, queries, slow))
                     note(rows[-1])
             steps.append({"set": name, "patterns": size, "threshold": 0.5, **incremental(index, queries, 0.5)})
+            with tempfile.TemporaryDirectory() as folder:
+                kept.append(keep(name, patterns, queries, Path(folder)))
     load = os.getloadavg()[0]
     machine = f"{platform.machine()}, {os.cpu_count()} cores, load {load:.1f}, Python {platform.python_version()}"
+    found = {
+        "machine": machine,
+        "rows": rows,
+        "builds": builds,
+        "incremental": steps,
+        "kept": kept,
+        "growth": growth(rows, ("set", "threshold"), ("p50_ms", "cpu_ms", "reference_ms")),
+        "kept_growth": growth(kept, ("set",), ("observe_us", "learn_us", "after_learn_ms", "first_seconds")),
+    }
     if arguments.json:
-        print(json.dumps({"machine": machine, "rows": rows, "builds": builds, "incremental": steps}, indent=1))
-        return
-    print_tables(machine, rows, builds, steps)
+        print(json.dumps(found, indent=1))
+    else:
+        print_tables(found)
 
 
 def note(row: dict[str, Any]) -> None:
@@ -264,9 +333,20 @@ def note(row: dict[str, Any]) -> None:
     print(f"... {row['set']} {row['patterns']} {row['threshold']}: {row['p50_ms']:.2f} ms", file=sys.stderr, flush=True)
 
 
-def print_tables(machine: str, rows: list[Any], builds: list[Any], steps: list[Any]) -> None:
+def print_tables(found: dict[str, Any]) -> None:
     """Print everything as tables."""
-    print(machine)
+    print(found["machine"])
+    print_predictions(found["rows"])
+    print_index(found["builds"], found["incremental"])
+    print_kept(found["kept"])
+    print("\ngrowth: the exponent a of N^a (0 = the size does not matter, 1 = proportional to it)")
+    for g in found["growth"] + found["kept_growth"]:
+        where = f"{g['set']:6}{g.get('threshold', ''):>5} {g['from']:>9,} to {g['to']:>9,} "
+        print(where, *(f" {f} {a:+.2f}" for f, a in g.items() if f not in {"set", "threshold", "from", "to"}))
+
+
+def print_predictions(rows: list[dict[str, Any]]) -> None:
+    """Print what predictions cost."""
     print("set     patterns  thr   cand.  reference       p50       cpu       p95   ratio  bars")
     for r in rows:
         times = "".join(f"{r[name]:>7.2f} ms" for name in ("p50_ms", "cpu_ms", "p95_ms"))
@@ -274,6 +354,10 @@ def print_tables(machine: str, rows: list[Any], builds: list[Any], steps: list[A
             f"{r['set']:6}{r['patterns']:>10,}{r['threshold']:>5}{r['candidates']:>8,.0f}{r['reference_ms']:>8,.0f} ms"
             f"{times}{r['ratio']:>7.0f}x  >={r['bar_ratio']}x, <={r['bar_ms']} ms {'met' if r['met'] else 'MISSED'}"
         )
+
+
+def print_index(builds: list[dict[str, Any]], steps: list[dict[str, Any]]) -> None:
+    """Print what the index costs, and a prediction after one more event."""
     print(f"\nindex: built in <= {BUILD_SECONDS} s at 100,000; <= {BYTES_PER_PATTERN} bytes; >= {LEARNS:,} learns/s")
     for b in builds:
         print(
@@ -285,6 +369,17 @@ def print_tables(machine: str, rows: list[Any], builds: list[Any], steps: list[A
     )
     for s in steps:
         print(f"{s['set']:6}{s['patterns']:>9,}  {s['warm_ms']:.2f} ms / {s['cold_ms']:.2f} ms = {s['ratio']:.2f}x")
+
+
+def print_kept(kept: list[dict[str, Any]]) -> None:
+    """Print what a memory on disk costs."""
+    print("\na memory in an SQLite file: taught in batches; an observation; a learn; the first prediction after one,")
+    print("and that of a new process, which reads the log (threshold 0.5)")
+    for k in kept:
+        print(
+            f"{k['set']:6}{k['patterns']:>9,}  {k['fill_per_second']:,.0f}/s  {k['observe_us']:.0f} us"
+            f"  {k['learn_us']:.0f} us  {k['after_learn_ms']:.2f} ms  {k['first_seconds']:.2f} s"
+        )
 
 
 if __name__ == "__main__":

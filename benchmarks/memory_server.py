@@ -46,17 +46,19 @@ class Caller:
         self._host = parts.hostname or "127.0.0.1"
         self._socket = socket.create_connection((self._host, parts.port or 80), timeout=60)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._rest = b""
+        self._rest = bytearray()
 
     def send(self, message: bytes) -> tuple[int, bytes]:
         """Send the bytes of a request; returns status and body."""
         self._socket.sendall(message)
         while (end := self._rest.find(b"\r\n\r\n")) < 0:
             self._more()
-        status, length = read_head(self._rest[: end + 4])
+        status, length = read_head(bytes(self._rest[: end + 4]))
         while len(self._rest) < end + 4 + length:
             self._more()
-        body, self._rest = self._rest[end + 4 : end + 4 + length], self._rest[end + 4 + length :]
+        with memoryview(self._rest) as came:
+            body = bytes(came[end + 4 : end + 4 + length])
+        del self._rest[: end + 4 + length]
         return status, body
 
     def ask(self, method: str, path: str, body: Any = None, wanted: int = 200) -> Any:

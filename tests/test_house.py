@@ -21,7 +21,7 @@ FUNCTION_LINES = 60
 BRANCHES = 12
 RERAISING = 24  # handlers that look at an error and always raise it again: counting, giving back, noting
 POLICIES = 14  # handlers of the resilience kernel, whose business is to decide what follows an error
-BOUNDARIES = 14  # places that may catch Exception: step runner, worker loop, CLI main, one per file reader boundary
+BOUNDARIES = 15  # places that may catch Exception: step runner, worker loop, CLI main, one per file reader boundary
 
 
 def waived() -> set[str]:

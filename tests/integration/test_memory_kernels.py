@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,8 +27,8 @@ from tests.unit.memory.worlds import (
 
 from kimera.memory.contracts import MemoryTuning, RecallOptions
 from kimera.memory.index import Index, Overlap
-from kimera.memory.recall.align import align_rows_plainly, blocks_of
-from kimera.memory.recall.candidates import align_rows, blocks_of_rows
+from kimera.memory.recall.align import align_rows_plainly, blocks_of, pairs_of
+from kimera.memory.recall.candidates import align_rows, pairs_of_rows
 from kimera.memory.recall.predict import predict
 from kimera.memory.recall.query import build_query
 from kimera.memory.recall.rehearsal import rehearse
@@ -69,8 +70,9 @@ def test_long_sequences_align_as_the_standard_library_does() -> None:
         for size in (1, 63, 64, 65, 500):
             stm = (tuple(rng.choices(letters, k=size)),)
             query = build_query(view, stm, RecallOptions())
-            for p, blocks in zip(view.alive.tolist(), blocks_of_rows(view, query, view.alive), strict=True):
-                assert blocks_of(view.row_tokens(p), query.numbers) == blocks
+            pairs, ends = pairs_of_rows(view, query, view.alive)
+            for p, found in zip(view.alive.tolist(), np.split(pairs, ends[:-1]), strict=True):
+                assert pairs_of(blocks_of(view.row_tokens(p), query.numbers)) == [*map(tuple, found.tolist())]
             plain, fast = align_rows_plainly(view, query, view.alive), align_rows(view, query, view.alive)
             for name in plain.__dataclass_fields__:
                 assert getattr(plain, name).tolist() == getattr(fast, name).tolist(), name

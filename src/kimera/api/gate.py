@@ -61,6 +61,7 @@ class Gate:
         self.traffic = Traffic()
         self.streams: set[Exchange] = set()
         self.readers: set[Exchange] = set()
+        self.large = 0
         self.draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         more = (HSTS,) if settings.behind_tls else ()

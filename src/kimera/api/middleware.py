@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 
 from kimera import telemetry
 from kimera.api.gate import REQUEST_ID, Gate
-from kimera.api.limits import check_json
+from kimera.api.limits import read_json
 from kimera.api.problems import MEDIA_TYPE, Problem, for_error
 from kimera.api.security import LOCAL, NOBODY, Principal
 from kimera.api.traffic import UNMATCHED
@@ -41,7 +41,8 @@ DISCARD_SECONDS = 1.0
 BYE_SECONDS = 1.0
 RETRY_HINT = b"event: bye\ndata: {}\nretry: 2000\n\n"
 JSON = b"application/json"
-UPLOADS = (b"multipart/form-data", b"application/octet-stream")
+UPLOADS = (b"multipart/form-data", b"application/octet-stream", b"application/x-ndjson")
+LARGE_AT_ONCE = 8  # bodies above the usual size that are held at the same time
 STREAM = re.compile(r"/api/missions/(m[0-9a-z]{17})/events")
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 BODYLESS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -80,7 +81,8 @@ class Exchange:
     body_read = streaming = _ended = _late = False
     _kind = b""
     _code = ""
-    _left = 0
+    _left = _most = 0
+    _large = False
     _replay: Message | None = None
     _task: asyncio.Task[Any] | None = None
     _span: telemetry.Span | None = None
@@ -94,7 +96,7 @@ class Exchange:
         self.request_id = asked.decode("ascii") if asked is not None and kept else secrets.token_hex(13)
         self.state: dict[str, Any] = scope.setdefault("state", {})
         self.state["request_id"] = self.request_id
-        self.state["body"] = b""
+        self.state["body"] = self.state["kind"] = b""
         self._began = time.perf_counter()
 
     async def run(self, app: App) -> None:
@@ -103,9 +105,9 @@ class Exchange:
         self._span = self.gate.traffic.begin(self.request_id, self.headers.get(b"traceparent"))
         try:
             if await self._admit():
-                await app(self.scope, self.receive, self.send)
+                await (self.gate.board.direct(self.scope) or app)(self.scope, self.receive, self.send)
         except KimeraError as error:
-            self.refusal = self.refusal or for_error(error)
+            self.refusal = self.refusal or for_error(error, "query" if self.method in BODYLESS else "body")
         except asyncio.CancelledError:
             self._cancelled()
         except Exception as error:  # noqa: BLE001 - the request boundary: whatever failed, the caller gets a problem
@@ -138,6 +140,7 @@ class Exchange:
     def _leave(self) -> None:
         gate = self.gate
         gate.readers.discard(self)
+        gate.large -= self._large
         if self.streaming:
             gate.streams.discard(self)
             gate.traffic.stream(-1)
@@ -241,24 +244,39 @@ class Exchange:
         is_json = kind == JSON or (kind.startswith(b"application/") and kind.endswith(b"+json"))
         if not is_json and kind not in UPLOADS:
             raise UnsupportedMedia(f"A body of type {kind.decode('latin-1')[:80] or 'unknown'} is not read here.")
-        self._left = settings.max_body_bytes if is_json else settings.max_upload_bytes
-        if length is not None and (not length.isdigit() or int(length) > self._left):
+        self._most = settings.max_body_bytes if is_json else settings.max_upload_bytes
+        if length is None or not length.isdigit() or not is_json or int(length) > self._most:
+            self._take_large(is_json)
+        self._left = self._most
+        if length is not None and (not length.isdigit() or int(length) > self._most):
             raise self._too_large()
+        # two fields of the name: which of them counts is the framework's to say
+        self.state["kind"] = kind if len(self.headers) == len(self.scope["headers"]) else b"?"
         self.due = self.gate.clock.monotonic() + settings.body_timeout
         self.gate.readers.add(self)
         if is_json:
             body = await self._read_all()
             if len(body) > THREAD_BYTES:
-                await asyncio.to_thread(check_json, body)
+                self.state["json"] = await asyncio.to_thread(read_json, body)
             else:
-                check_json(body)
+                self.state["json"] = read_json(body)
             self.state["body"] = body
             self._replay = {"type": "http.request", "body": body, "more_body": False}
 
+    def _take_large(self, is_json: bool) -> None:
+        """Let the memory take more than is usual; raises `RefusedError` when many such bodies are held already."""
+        gate = self.gate
+        if not gate.board.is_memory(self.method, self.scope["path"]):
+            return
+        self._most = gate.settings.memory_body_bytes
+        if is_json:
+            if gate.large >= LARGE_AT_ONCE:
+                raise RefusedError("The gateway holds as many large bodies as it may.", retry_after=1.0)
+            self._large = True
+            gate.large += 1
+
     def _too_large(self) -> TooLarge:
-        settings = self.gate.settings
-        most = settings.max_upload_bytes if self._kind in UPLOADS else settings.max_body_bytes
-        return TooLarge(f"The body is larger than {most} bytes.", limit=most)
+        return TooLarge(f"The body is larger than {self._most} bytes.", limit=self._most)
 
     async def _read_all(self) -> bytes:
         parts: list[bytes] = []

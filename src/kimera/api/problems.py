@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -59,6 +60,7 @@ NEXT_STEPS = {
 }
 
 Header = tuple[bytes, bytes]
+INDEX = re.compile(r"\[(\d+)\]")
 
 
 class Problem:
@@ -119,15 +121,35 @@ def _title(status: int) -> str:
         return "Failure"
 
 
-def for_error(error: KimeraError) -> Problem:
-    """Return the problem of one of our own errors; its message is written for a person already."""
-    field = getattr(error, "field", None)
-    errors = [{"location": f"body.{field}", "message": error.message, "code": error.code}] if field else []
+def for_error(error: KimeraError, part: str = "body") -> Problem:
+    """Return the problem of one of our own errors; its message is written for a person already.
+
+    ``part`` of the request (body, query) is where the fields that the error names stand.
+    """
+    errors = [
+        {"location": _location(part, one["field"]), "message": one["message"], "code": error.code}
+        for one in _places(error)
+    ]
     status = error.http_status if error.http_status and 400 <= error.http_status <= 599 else 500
     wait = error.retry_after
     if wait is None and status in {429, 503} and error.recoverable:
         wait = 1.0
     return Problem(status, error.message, error.code, errors=errors, retry_after=wait)
+
+
+def _places(error: KimeraError) -> Iterable[Mapping[str, str]]:
+    """Return field and message for each thing that is wrong, as far as the error says."""
+    several = getattr(error, "errors", None)
+    if several:
+        return list(several)
+    field = getattr(error, "field", None)
+    return [] if field is None else [{"field": field, "message": error.message}]
+
+
+def _location(part: str, field: str) -> str:
+    """Return where a field stands: ``observations[3].strings`` of a body is ``body.observations.3.strings``."""
+    dotted = INDEX.sub(r".\1", field)
+    return dotted if dotted.startswith("query.") else f"{part}.{dotted}".rstrip(".")
 
 
 def for_framework(status: int, detail: object, headers: Mapping[str, str] | None = None) -> Problem:

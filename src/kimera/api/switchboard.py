@@ -14,7 +14,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.convertors import PathConvertor
 
+from kimera.api.direct import Direct, fits
 from kimera.api.security import is_mark, missing_scope, scope_of
+from kimera.api.workers import Workers
 from kimera.errors import ConfigurationError
 
 __all__ = ["Switchboard", "mount"]
@@ -42,6 +44,7 @@ class Switchboard:
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
+        self._workers = Workers()
         self._router: App = app.router.middleware_stack
         self._plain: dict[tuple[str, str], Found] = {}
         self._patterns: dict[tuple[str, int], list[Any]] = {}
@@ -66,9 +69,10 @@ class Switchboard:
     def _take(self, route: APIRoute) -> None:
         if not isinstance(route.app, _Guarded):
             # the scope is compared by `_Guarded` from now on: the resolver need not run the mark any more
-            route.app = _Guarded(route.app, scope_of(route.dependant) or "admin")
+            needed = scope_of(route.dependant) or "admin"
             dependencies = route.dependant.dependencies
             dependencies[:] = [one for one in dependencies if not is_mark(one.call)]
+            route.app = _Guarded(Direct(route, self._workers) if fits(route) else route.app, needed)
         for method in route.methods or ():
             if any(isinstance(one, PathConvertor) for one in route.param_convertors.values()):
                 self._patterns.setdefault((method, ANY_LENGTH), []).append(route)
@@ -90,6 +94,11 @@ class Switchboard:
                     return route, {name: known[name].convert(text) for name, text in match.groupdict().items()}
         return None
 
+    def is_memory(self, method: str, path: str) -> bool:
+        """Return whether this address is the sequence memory's, below its prefix or at the root."""
+        found = self.find(method, path)
+        return found is not None and str(next(iter(found[0].tags), "")).startswith("memory")
+
     def methods(self, path: str) -> set[str]:
         """Return what may be asked of this address."""
         plain = {method for method, known in self._plain if known == path}
@@ -98,13 +107,19 @@ class Switchboard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = self.find(scope["method"], scope["path"]) if scope["type"] == "http" else None
-        if found is None:
-            await self._router(scope, receive, send)
-            return
+        await (self._router if found is None else self._enter(scope, found))(scope, receive, send)
+
+    def direct(self, scope: Scope) -> App | None:
+        """Return the route if it can answer without the framework's layers around it, else None."""
+        found = self.find(scope["method"], scope["path"])
+        return self._enter(scope, found) if found is not None and found[0].app.direct(scope) else None
+
+    def _enter(self, scope: Scope, found: Found) -> App:
         route, parameters = found
         scope["route"], scope["endpoint"], scope["router"] = route, route.endpoint, self._app.router
         scope["path_params"] = dict(parameters)
-        await route.app(scope, receive, send)
+        entered: App = route.app
+        return entered
 
 
 class _Guarded:
@@ -114,6 +129,10 @@ class _Guarded:
 
     def __init__(self, app: App, needed: str) -> None:
         self.app, self.needed = app, needed
+
+    def direct(self, scope: Scope) -> bool:
+        """Return whether this request needs nothing of the framework's layers."""
+        return isinstance(self.app, Direct) and self.app.takes(scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.needed != "public" and self.needed not in scope["state"]["principal"].scopes:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any, Self
 
 from pydantic import TypeAdapter
 
-__all__ = ["Record"]
+__all__ = ["Composed", "Record", "as_json"]
 
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+def as_json(value: Any) -> bytes:
+    """Return any value of the room as JSON, without building plain data first."""
+    return _ANYTHING.dump_json(value, fallback=_outer)
 
 
 class Record:
@@ -28,7 +33,7 @@ class Record:
 
     def to_json(self) -> bytes:
         """Return what `to_dict` gives as JSON, without building it first: a tenth of the time for long answers."""
-        return _ANYTHING.dump_json(self, fallback=_outer)
+        return as_json(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -36,6 +41,26 @@ class Record:
         kind: Any = cls
         hints = _hints(kind)
         return cls(**{name: _typed(hints.get(name, Any), value) for name, value in data.items()})
+
+
+class Composed(Record):
+    """A record whose fields may hold what writes its own JSON."""
+
+    __slots__ = ()
+
+    def to_json(self) -> bytes:
+        """Return what `to_dict` gives as JSON, each part written the quickest way it knows."""
+        kind: Any = type(self)
+        return b"{%s}" % b",".join([b'"%s":%s' % (name.encode(), _json(getattr(self, name))) for name in _names(kind)])
+
+
+def _json(value: Any) -> bytes:
+    if value is None:
+        return b"null"
+    if isinstance(value, tuple) and value and isinstance(value[0], Record):
+        return b"[%s]" % b",".join([one.to_json() for one in value])
+    writes: Callable[[], bytes] | None = getattr(value, "to_json", None)
+    return as_json(value) if writes is None else writes()
 
 
 @cache

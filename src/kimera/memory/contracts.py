@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from kimera.memory._record import Record
+from kimera.memory._record import Composed, Record
 
 __all__ = [
     "Anomaly",
     "Bodies",
     "Body",
+    "Composed",
     "EpisodeView",
     "Event",
     "Events",
@@ -225,13 +226,13 @@ class Statistics(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Predictions(Record):
+class Predictions(Composed):
     """Answer a short-term memory: the best predictions, all expected futures, and what they were computed from.
 
-    ``future_potentials`` covers the whole ensemble and is built when it is first read.
+    ``future_potentials`` covers the whole ensemble. The objects in both lists are made when they are first read.
     """
 
-    predictions: tuple[Prediction, ...]
+    predictions: Sequence[Prediction]
     future_potentials: Sequence[FuturePotential]
     statistics: Statistics
     memory_seq: int
@@ -374,7 +375,7 @@ class Learned(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Observed(Record):
+class Observed(Composed):
     """Report one observation. ``time`` counts the observations of the session, empty ones too.
 
     ``record_attached`` tells whether emotives or metadata were kept; ``duplicate`` that this ``unique_id`` was seen

@@ -7,21 +7,24 @@ import re
 import threading
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from kimera.clock import Clock, SystemClock
 from kimera.errors import ConflictError, NotFoundError, ValidationError
-from kimera.memory.contracts import MemoryTuning
+from kimera.memory.contracts import MemoryTuning, Observed
 from kimera.memory.keeping.log import canonical
 from kimera.memory.keeping.store import MemoryStore, store_errors
 from kimera.memory.memory import Memory
-from kimera.memory.meters import spread
+from kimera.memory.meters import Meters, spread
+from kimera.memory.observing.observations import clean_observation
 from kimera.memory.observing.sessions import Session
 from kimera.memory.observing.stm import ProcessStm, StmStore
 from kimera.memory.observing.stm_sql import SqlStm
 from kimera.memory.options import clean_options
-from kimera.settings import load_settings
+from kimera.memory.symbols import clean_text
+from kimera.settings import Settings, load_settings
 from kimera.storage import memory as sql
 from kimera.storage.database import IN_MEMORY, Database, open_database
 from kimera.storage.rows import Named, Rows, StatementTimes, Transactions, plan_of
@@ -68,24 +71,33 @@ class Memories:
     @classmethod
     def open(
         cls,
-        location: str | Path | None = None,
+        location: str | Path | Database | None = None,
         *,
         stm: StmStore | str | None = None,
         tuning: MemoryTuning | None = None,
         clock: Clock | None = None,
         index_mb: float | None = None,
+        settings: Settings | None = None,
     ) -> Memories:
         """Open a database: a path, ``":memory:"``, an SQL address, or None for the one in the settings.
 
-        ``stm`` says where short-term memories are: ``"process"`` (the default), ``"sql"``, a ``redis://`` address,
-        ``"served"`` (the Redis of the settings if there is one, else SQL), or a store of your own. ``index_mb``: MiB a
-        memory's index may take in this process before PostgreSQL gives the candidates (None: the settings; 0: any).
+        A `Database` that is open already stays its owner's. ``stm`` says where short-term memories are: ``"process"``
+        (the default), ``"sql"``, a ``redis://`` address, ``"served"`` (the Redis of the settings if there is one, else
+        SQL), or a store of your own. ``index_mb``: MiB a memory's index may take in this process before PostgreSQL
+        gives the candidates (None: the settings; 0: any). ``settings``: those of the environment unless given.
         """
-        settings = load_settings()
-        with store_errors():
-            database = open_database(_address(location), synchronous=settings.synchronous, clock=clock)
-        tuning = tuning or MemoryTuning(cache_dir=str(settings.home.expanduser() / "cache" / "kernels"))
-        return cls(database, stm=stm, tuning=tuning, clock=clock, owned=True, index_mb=index_mb)
+        settings = settings or load_settings()
+        owned = not isinstance(location, Database)
+        if isinstance(location, Database):
+            database = location
+        else:
+            with store_errors():
+                database = open_database(_address(location, settings), synchronous=settings.synchronous, clock=clock)
+        if stm == "served":
+            stm = "sql" if settings.redis_url is None else settings.redis_url.get_secret_value()
+        tuning = tuning or MemoryTuning(cache_dir=str(settings.home_path / "cache" / "kernels"))
+        index_mb = settings.memory_index_mb if index_mb is None else index_mb
+        return cls(database, stm=stm, tuning=tuning, clock=clock, owned=owned, index_mb=index_mb)
 
     def get(
         self,
@@ -113,7 +125,7 @@ class Memories:
     def names(self, tenant: str = "local") -> list[str]:
         """Return the names of a tenant's memories, sorted by code point."""
         with store_errors():
-            rows = self.transactions.read(lambda rows: rows.all(sql.LIST_MEMORIES, {"tenant": tenant}))
+            rows = self.transactions.look(sql.LIST_MEMORIES, {"tenant": tenant})
         return sorted(row[0] for row in rows)
 
     def session(
@@ -131,6 +143,9 @@ class Memories:
         Raises `NotFoundError` (SESSION_NOT_FOUND, SESSION_EXPIRED), `ConflictError` (SESSION_CONFLICT) when it lives on
         another memory than the one given.
         """
+        if create:
+            clean_text(session_id, "session_id")
+            clean_options(config if ttl_seconds is None else {**config, "ttl_seconds": ttl_seconds})
         home = self.session_home(session_id, tenant=tenant)
         if home is not None and memory is not None and home[0] != memory and not home[1]:
             raise ConflictError(
@@ -147,8 +162,26 @@ class Memories:
             )
         return self.get(home[0], tenant=tenant).session(session_id)
 
+    def observe(
+        self, seen: Mapping[str, Any], *, memory: str = "default", session: str = "default", tenant: str = "local"
+    ) -> Observed:
+        """Observe in a session. Memory and session are made when absent, and only for a sound observation.
+
+        ``seen`` holds the arguments of `Session.observe`. Raises as that does.
+        """
+        name, tenant = clean_memory_name(memory), _clean_tenant(tenant)
+        known = self._open.get((tenant, name))
+        if known is None or not known.holds(session):
+            with (known.meters if known is not None else Meters()).watched("observe"):
+                self._check(seen, name, session, tenant)
+        return self.get(name, tenant=tenant).session(session).observe(**seen)
+
     def session_home(self, session_id: str, *, tenant: str = "local") -> tuple[str, bool] | None:
         """Return the memory a session lives on and whether it has expired; None when there is none. Is no use of it."""
+        try:
+            clean_text(session_id, "session_id")
+        except ValidationError:  # no session can have such a name, and not every store can be asked for it
+            return None
         now = self.clock.now().timestamp()
         with store_errors():
             found = [(name, expires_at <= now) for name, expires_at in self._homes(session_id, tenant)]
@@ -190,6 +223,13 @@ class Memories:
         if self._owned:
             self.database.close()
 
+    def _check(self, seen: Mapping[str, Any], memory: str, session: str, tenant: str) -> None:
+        """Raise `ValidationError` when the observation would be refused by a memory or session to be made."""
+        vectors = clean_observation(**seen).vectors
+        clean_text(session, "session")
+        with suppress(NotFoundError):
+            self.get(memory, tenant=tenant, create=False).store.check_vectors(vectors)
+
     def _homes(self, session_id: str, tenant: str) -> list[tuple[str, float]]:
         if isinstance(self.stm_store, SqlStm):  # it can ask for all memories at once
             return self.stm_store.homes(tenant, session_id)
@@ -208,23 +248,25 @@ class Memories:
             return rows.one(sql.FIND_MEMORY, key)
 
         with store_errors():
-            found = self.transactions.read(lambda rows: rows.one(sql.FIND_MEMORY, key))
+            found = next(iter(self.transactions.look(sql.FIND_MEMORY, key)), None)
             if found is None and create:
                 found = self.transactions.write(make)
         if found is None:
-            raise NotFoundError(f"There is no memory {name!r}.", error_code="MEMORY_NOT_FOUND")
+            raise NotFoundError(
+                f"There is no memory {name!r}; observe or learn something in it first.", error_code="MEMORY_NOT_FOUND"
+            )
         number, uid, config = found
         store = MemoryStore(self.transactions, number, uid, name, tenant, self.clock)
         return Memory(self, store, json.loads(config))
 
 
-def clean_memory_name(name: object) -> str:
+def clean_memory_name(name: object, where: str = "memory") -> str:
     """Return a memory's name; raises `ValidationError` (MEMORY_NAME_INVALID)."""
     valid = isinstance(name, str) and 1 <= len(name) <= NAME_LENGTH and not CONTROL.search(name)
     if not isinstance(name, str) or not valid or any("\ud800" <= c <= "\udfff" for c in name):
         raise ValidationError(
             f"A memory's name has 1 to {NAME_LENGTH} characters and no control characters.",
-            "memory",
+            where,
             error_code="MEMORY_NAME_INVALID",
         )
     return name
@@ -238,11 +280,11 @@ def _clean_tenant(tenant: object) -> str:
     return clean_memory_name(tenant)
 
 
-def _address(location: str | Path | None) -> str:
+def _address(location: str | Path | None, settings: Settings) -> str:
     if location is None:
-        settings = load_settings()
         if settings.database_url is not None:
             return settings.database_url.get_secret_value()
+        settings.home_path.mkdir(parents=True, exist_ok=True, mode=0o700)
         location = settings.home_path / "kimera.db"
     text = str(location)
     if text == ":memory:":
@@ -257,9 +299,6 @@ def _address(location: str | Path | None) -> str:
 def _stm_store(stm: StmStore | str | None, transactions: Transactions, clock: Clock) -> StmStore:
     if stm is None or stm == "process":
         return ProcessStm()
-    if stm == "served":
-        configured = load_settings().redis_url
-        stm = "sql" if configured is None else configured.get_secret_value()
     if stm == "sql":
         return SqlStm(transactions)
     if isinstance(stm, str) and stm.startswith(("redis://", "rediss://", "unix://")):
@@ -268,6 +307,8 @@ def _stm_store(stm: StmStore | str | None, transactions: Transactions, clock: Cl
         return RedisStm(transactions, stm, clock)
     if isinstance(stm, str):
         raise ValidationError(
-            'stm takes "process", "sql", "served" or a redis:// address.', "stm", error_code="CONFIG_INVALID"
+            'stm takes "process", "sql", "served" (Memories.open) or a redis:// address.',
+            "stm",
+            error_code="CONFIG_INVALID",
         )
     return stm

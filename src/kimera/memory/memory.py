@@ -162,6 +162,11 @@ class Memory:
             session.configure(**cleaned)
         return session
 
+    def holds(self, session_id: str) -> bool:
+        """Return whether this process knows such a session and it has not ended; asks no store."""
+        session = self._sessions.get(session_id)
+        return session is not None and session.expires_at > self.now()
+
     def learn(
         self,
         events: Iterable[Iterable[str]],

@@ -6,6 +6,8 @@ import resource
 import sys
 import threading
 from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -48,10 +50,24 @@ class Meters:
         """Return a ``with`` block that counts one run."""
         return _Timed(self, operation)
 
+    @contextmanager
+    def watched(self, operation: str) -> Iterator[None]:
+        """Count a run that fails; one that goes well is counted where it is done."""
+        timed = self.timed(operation)
+        timed.__enter__()
+        try:
+            yield
+        except KimeraError as error:
+            timed.__exit__(type(error), error, None)
+            raise
+
     def note(self, operation: str, seconds: float, error: str | None = None) -> None:
         """Count one run."""
         with self._lock:
-            count, errors, durations = self._seen.setdefault(operation, ([0], Counter(), deque(maxlen=KEPT)))
+            seen = self._seen.get(operation)
+            if seen is None:
+                seen = self._seen[operation] = [0], Counter(), deque(maxlen=KEPT)
+            count, errors, durations = seen
             count[0] += 1
             durations.append(seconds)
             if error is not None:

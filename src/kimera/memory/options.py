@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -96,7 +95,7 @@ def _real(low: float, high: float, also: float | None = None) -> Rule:
     words = f"a number from {low:g} to {high:g}" + ("" if also is None else f", or {also:g}")
 
     def check(value: object) -> Any:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise _Refused(words)
         if not low <= value <= high and value != also:
             raise _Refused(words)
@@ -164,12 +163,13 @@ NEXT_RULES: dict[str, Rule] = {
 GUARD_RULES: dict[str, Rule] = {"loop_repeats": _whole(2, 1_000), "surprise_limit": _real(0, 1_000)}
 
 
-def clean_options(given: Mapping[str, object]) -> dict[str, Any]:
+def clean_options(given: Mapping[str, object], where: str = "") -> dict[str, Any]:
     """Return the options under their own names; raises `ValidationError` (CONFIG_INVALID) with one error per key.
 
-    Other spellings: ``process_predictions``, ``rank_sort_algo``, ``use_token_matching``.
+    Other spellings: ``process_predictions``, ``rank_sort_algo``, ``use_token_matching``. ``where`` stands before the
+    names of fields in errors.
     """
-    return _checked(given, RULES, ALIASES)
+    return _checked(given, RULES, ALIASES, where)
 
 
 def clean_next(given: Mapping[str, object]) -> NextOptions:
@@ -183,7 +183,7 @@ def clean_guard(given: Mapping[str, object]) -> GuardOptions:
 
 
 def _checked(
-    given: Mapping[str, object], rules: Mapping[str, Rule], aliases: Mapping[str, tuple[str, Rule]]
+    given: Mapping[str, object], rules: Mapping[str, Rule], aliases: Mapping[str, tuple[str, Rule]], where: str = ""
 ) -> dict[str, Any]:
     cleaned: dict[str, Any] = {}
     wrong: list[dict[str, str]] = []
@@ -196,9 +196,9 @@ def _checked(
                 raise _Refused(f"given once only, as {name} or under its other name")
             cleaned[name] = rule(value)
         except _Refused as refused:
-            wrong.append({"field": str(key), "message": str(refused)})
+            wrong.append({"field": f"{where}{key}", "message": f"must be {refused}"})
     if wrong:
-        words = "; ".join(f"{error['field']} must be {error['message']}" for error in wrong)
+        words = "; ".join(f"{error['field']} {error['message']}" for error in wrong)
         raise ValidationError(f"{words}. Nothing was changed.", "config", error_code="CONFIG_INVALID", errors=wrong)
     return cleaned
 

@@ -37,6 +37,7 @@ EVENT_SYMBOLS = 10_000
 METADATA_BYTES = 64 * 1024
 TEXT_LENGTH = 1_024
 VECTOR_PREFIX = "VCTR|"
+LISTS = (list, tuple)
 VECTOR_NAME = re.compile(r"VCTR\|v1:[0-9a-f]{64}")
 
 
@@ -90,8 +91,8 @@ def clean_event(symbols: object, *, vectors: Vectors, sort: bool = True, where: 
     An item that is a list of numbers is a vector; it becomes its symbol and is added to ``vectors``. With ``sort``
     off, the given order stays inside each part. Raises `ValidationError`.
     """
-    if isinstance(symbols, list | tuple) and len(symbols) <= EVENT_SYMBOLS and all(map(_plain, symbols)):
-        return tuple(sorted(symbols)) if sort else tuple(symbols)
+    if _plain((symbols,)):
+        return tuple(sorted(symbols) if sort else symbols)  # type: ignore[call-overload, arg-type]
     if isinstance(symbols, str | bytes | Mapping) or not isinstance(symbols, Iterable):
         raise _wrong_type(where, "a list of symbols", symbols)
     strings: list[str] = []
@@ -116,6 +117,8 @@ def clean_events(events: object, *, vectors: Vectors, sort: bool = True, where: 
     """Return a list of events in canonical form, empty ones left out; raises `ValidationError`."""
     if isinstance(events, str | bytes | Mapping) or not isinstance(events, Iterable):
         raise _wrong_type(where, "a list of events", events)
+    if type(events) in LISTS and _plain(events):
+        return tuple([tuple(sorted(event) if sort else event) for event in events if event])
     cleaned = (
         clean_event(event, vectors=vectors, sort=sort, where=f"{where}[{number}]")
         for number, event in enumerate(events)
@@ -142,6 +145,8 @@ def clean_metadata(metadata: object, where: str = "metadata") -> dict[str, Any]:
         return {}
     if not isinstance(metadata, Mapping):
         raise _wrong_type(where, "an object", metadata, "METADATA_INVALID")
+    if not metadata:
+        return {}
     problem = "Metadata is JSON: text keys, and values of text, numbers, true, false, null, lists and objects."
     try:
         data = json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False).encode()
@@ -184,14 +189,23 @@ def pattern_name(events: Events) -> str:
     return hashlib.sha1(repr([list(event) for event in events]).encode(), usedforsecurity=False).hexdigest()
 
 
-def _plain(item: object) -> bool:
-    """Return whether an item is a string symbol beyond doubt; most are, and need no second look."""
+def _plain(events: Iterable[Any]) -> bool:
+    """Return whether events hold nothing but string symbols beyond doubt; most do, and need no second look."""
+    symbols: list[str] = []
+    for event in events:
+        if type(event) not in LISTS or len(event) > EVENT_SYMBOLS:
+            return False
+        symbols += event
+    try:
+        text = "\0".join(symbols)
+    except TypeError:
+        return False
     return (
-        type(item) is str
-        and item.isascii()
-        and 0 < len(item) <= SYMBOL_BYTES
-        and "\0" not in item
-        and not item.startswith(VECTOR_PREFIX)
+        len(text) <= SYMBOL_BYTES  # together, so each of them
+        and text.isascii()
+        and VECTOR_PREFIX not in text
+        and text.count("\0") == max(0, len(symbols) - 1)
+        and "" not in symbols
     )
 
 

@@ -24,7 +24,18 @@ from kimera.memory.symbols import clean_events, clean_text
 if TYPE_CHECKING:
     from kimera.memory.memory import Memory
 
-__all__ = ["ATTRIBUTES", "FORMATS", "Ingested", "Trace", "TraceLearned", "arguments", "convert", "ingest", "value_text"]
+__all__ = [
+    "ATTRIBUTES",
+    "FORMATS",
+    "Ingested",
+    "Trace",
+    "TraceLearned",
+    "arguments",
+    "convert",
+    "ingest",
+    "lessons_of",
+    "value_text",
+]
 
 ATTRIBUTES = frozenset({
     "db.operation.name",
@@ -93,6 +104,29 @@ def convert(records: Iterable[Any], format: str, attributes: Iterable[str] = ATT
     return reader(list(records), frozenset(attributes))
 
 
+def lessons_of(
+    records: Iterable[Any],
+    format: str,  # noqa: A002
+    source: str = "",
+    attributes: Iterable[str] | None = None,
+    outcome: Mapping[str, float] | None = None,
+    now: float = 0.0,
+) -> list[tuple[Trace, Lesson | None]]:
+    """Return each trace with what it teaches, None below two symbols; raises `ValidationError`."""
+    origin = clean_text(source, "source") or clean_text(format, "format")
+    label, worth = clean_label(None, origin), outcome_of(outcome)
+    found: list[tuple[Trace, Lesson | None]] = []
+    for trace in convert(records, format, ATTRIBUTES if attributes is None else attributes):
+        events = clean_events(trace.events, vectors={})
+        short = sum(map(len, events)) < 2
+        named = None if trace.trace is None else f"{format}:{trace.trace}"
+        taught = None if short else lesson(
+            events, at=now, labels=[label], outcome=worth, source=origin, unique_id=named
+        )  # fmt: skip
+        found.append((trace, taught))
+    return found
+
+
 def ingest(
     memory: Memory,
     records: Iterable[Any],
@@ -103,17 +137,7 @@ def ingest(
     outcome: Mapping[str, float] | None,
 ) -> Ingested:
     """Learn the traces in ``records`` in one transaction; see `Memory.ingest`."""
-    origin = clean_text(source or format, "source")
-    label, worth = clean_label(None, origin), outcome_of(outcome)
-    found: list[tuple[Trace, Lesson | None]] = []
-    for trace in convert(records, format, ATTRIBUTES if attributes is None else attributes):
-        events = clean_events(trace.events, vectors={})
-        short = sum(map(len, events)) < 2
-        named = None if trace.trace is None else f"{format}:{trace.trace}"
-        taught = None if short else lesson(
-            events, at=memory.now(), labels=[label], outcome=worth, source=origin, unique_id=named
-        )  # fmt: skip
-        found.append((trace, taught))
+    found = lessons_of(records, format, source, attributes, outcome, memory.now())
     lessons = [taught for _, taught in found if taught is not None]
     answers = memory.store.learn(lessons) if learn and lessons else None
     learned = iter(answers or ())

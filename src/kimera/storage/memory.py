@@ -283,6 +283,7 @@ SESSION_HOMES = (
     .join_from(MEMORIES, SESSIONS, SESSIONS.c.memory_id == MEMORIES.c.id)
     .where(MEMORIES.c.tenant == P("tenant"), SESSIONS.c.session_id == P("session_id"))
 )
+VERSION_OF_SESSION = sa.select(SESSIONS.c.version).where(SESSIONS.c.id == P("session"))
 READ_SESSION = sa.select(*SESSION_COLUMNS).where(SESSIONS.c.id == P("session"))
 COUNT_SESSIONS = (
     sa.select(sa.func.count())

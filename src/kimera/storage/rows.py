@@ -11,13 +11,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from operator import itemgetter
 from time import perf_counter
 from typing import Any, Generic, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from kimera.errors import KimeraError
 from kimera.storage.database import Database
@@ -27,8 +28,9 @@ __all__ = ["Named", "Rows", "Statement", "StatementTimes", "Transactions", "plan
 T = TypeVar("T")
 Work = Callable[["Rows"], T]
 GROUP = 256
+RESTING = 4  # connections kept ready to read
 POSTGRES = sa.make_url("postgresql+psycopg://").get_dialect()()
-SQLITE = sqlite.dialect(paramstyle="named")
+SQLITE = sqlite.dialect(paramstyle="qmark")
 
 
 class Named(Mapping[str, Any]):
@@ -51,30 +53,46 @@ class Named(Mapping[str, Any]):
 
 Statement = sa.Executable | Named
 Timed = Statement | str  # or a command of another store
+NOTHING: Mapping[str, Any] = {}
 
 
-@cache
-def _text(dialect: str, statement: Statement) -> str:
-    """Return the statement as the driver takes it, with its values by name."""
-    if isinstance(statement, Named):
-        statement = statement[dialect]
-    assert isinstance(statement, sa.ClauseElement)
-    if dialect == "sqlite":
-        return str(statement.compile(dialect=SQLITE))
-    return str(statement.compile(dialect=POSTGRES))
+class _Text:
+    """A statement as the driver takes it, and how it takes the values."""
+
+    __slots__ = ("pick", "text")
+
+    def __init__(self, dialect: str, statement: Statement) -> None:
+        compiled = _compiled(dialect, statement)
+        self.text = str(compiled)
+        self.pick: Callable[[Mapping[str, Any]], Any] = _as_they_are
+        if dialect == "sqlite":  # by place: sqlite3 looks each name up anew in every run
+            names = tuple(compiled.positiontup or ())
+            self.pick = itemgetter(*names) if len(names) > 1 else lambda values: [values[name] for name in names]
+
+
+TEXTS: dict[str, dict[Statement, _Text]] = {"sqlite": {}, "postgresql": {}}
 
 
 def plan_of(rows: Rows, statement: Statement) -> list[str]:
     """Return the database's plan for a statement, line by line, without running it; values are placeholders."""
-    text = _text(rows.dialect, statement)
-    if isinstance(statement, Named):
-        statement = statement[rows.dialect]
-    assert isinstance(statement, sa.ClauseElement)
-    binds = statement.compile(dialect=SQLITE if rows.dialect == "sqlite" else POSTGRES).params
+    text = rows.text(statement)
     # unknown types take text, which both databases read as what the column wants
-    values = {name: "[]" if name == "ids" else "1" for name in binds}
+    values = {name: "[]" if name == "ids" else "1" for name in _compiled(rows.dialect, statement).params}
     words = "EXPLAIN QUERY PLAN " if rows.dialect == "sqlite" else "EXPLAIN "
-    return [str(row[-1]) for row in rows.connection.execute(words + text, values).fetchall()]
+    return [str(row[-1]) for row in rows.connection.execute(words + text.text, text.pick(values)).fetchall()]
+
+
+def _compiled(dialect: str, statement: Statement) -> SQLCompiler:
+    if isinstance(statement, Named):
+        statement = statement[dialect]
+    assert isinstance(statement, sa.ClauseElement)
+    compiled = statement.compile(dialect=SQLITE if dialect == "sqlite" else POSTGRES)
+    assert isinstance(compiled, SQLCompiler)
+    return compiled
+
+
+def _as_they_are(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return values
 
 
 class StatementTimes:
@@ -100,22 +118,30 @@ class StatementTimes:
 class Rows:
     """One connection of the driver. Values go by name; raises `DBAPIError` like SQLAlchemy does."""
 
-    __slots__ = ("connection", "database", "dialect", "times")
+    __slots__ = ("_texts", "connection", "database", "dialect", "times")
 
     def __init__(self, database: Database, connection: Any, times: StatementTimes | None = None) -> None:
         self.database = database
         self.connection = connection
         self.dialect = database.engine.dialect.name
         self.times = times
+        self._texts = TEXTS[self.dialect]
 
-    def run(self, statement: Statement, values: Mapping[str, Any] | None = None) -> Any:
+    def text(self, statement: Statement) -> _Text:
+        """Return a statement as the driver takes it."""
+        found = self._texts.get(statement)
+        if found is None:
+            found = self._texts[statement] = _Text(self.dialect, statement)
+        return found
+
+    def run(self, statement: Statement, values: Mapping[str, Any] = NOTHING) -> Any:
         """Execute one statement and return the driver's cursor."""
         begun = perf_counter()
-        text = _text(self.dialect, statement)
+        text = self._texts.get(statement) or self.text(statement)
         try:
-            cursor = self.connection.execute(text, values or {})
+            cursor = self.connection.execute(text.text, text.pick(values))
         except self.database.engine.dialect.loaded_dbapi.Error as failure:
-            raise self._wrapped(text, failure) from failure
+            raise self._wrapped(text.text, failure) from failure
         if self.times is not None:
             self.times.note(statement, max(0, cursor.rowcount), perf_counter() - begun)
         return cursor
@@ -125,28 +151,28 @@ class Rows:
         if not values:
             return
         begun = perf_counter()
-        text = _text(self.dialect, statement)
+        text = self.text(statement)
         cursor = self.connection.cursor()
         try:
-            cursor.executemany(text, values)
+            cursor.executemany(text.text, list(map(text.pick, values)))
         except self.database.engine.dialect.loaded_dbapi.Error as failure:
-            raise self._wrapped(text, failure) from failure
+            raise self._wrapped(text.text, failure) from failure
         finally:
             cursor.close()
         if self.times is not None:
             self.times.note(statement, len(values), perf_counter() - begun)
 
-    def one(self, statement: Statement, values: Mapping[str, Any] | None = None) -> tuple[Any, ...] | None:
+    def one(self, statement: Statement, values: Mapping[str, Any] = NOTHING) -> tuple[Any, ...] | None:
         """Return the first row, or None."""
         row: tuple[Any, ...] | None = self.run(statement, values).fetchone()
         return row
 
-    def all(self, statement: Statement, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    def all(self, statement: Statement, values: Mapping[str, Any] = NOTHING) -> list[tuple[Any, ...]]:
         """Return every row."""
         rows: list[tuple[Any, ...]] = self.run(statement, values).fetchall()
         return rows
 
-    def each(self, statement: Statement, values: Mapping[str, Any] | None = None) -> Iterator[tuple[Any, ...]]:
+    def each(self, statement: Statement, values: Mapping[str, Any] = NOTHING) -> Iterator[tuple[Any, ...]]:
         """Return the rows one after the other, a thousand held at a time."""
         cursor = self.run(statement, values)
         while block := cursor.fetchmany(1_000):
@@ -180,6 +206,25 @@ class _Ticket(Generic[T]):
         self.value: T | None = None
 
 
+class _Lent:
+    """A connection of the pool in our hands; in autocommit on PostgreSQL, so that one look needs no transaction."""
+
+    __slots__ = ("lease", "rows")
+
+    def __init__(self, database: Database, times: StatementTimes | None) -> None:
+        self.lease = database.engine.raw_connection()
+        connection: Any = self.lease.driver_connection
+        if not database.embedded:
+            connection.autocommit = True
+        self.rows = Rows(database, connection, times)
+
+    def close(self) -> None:
+        """Give it back as it was."""
+        if not self.rows.database.embedded:
+            self.rows.connection.autocommit = False
+        self.lease.close()
+
+
 class Transactions:
     """One transaction at a time to write in, as many as there are connections to read in.
 
@@ -193,7 +238,8 @@ class Transactions:
         self.times = times
         self._turn = threading.RLock()
         self._waiting: deque[_Ticket[Any]] = deque()
-        self._connection: Any = None
+        self._writer: _Lent | None = None
+        self._resting: deque[_Lent] = deque()
         self._shared = database.engine.url.database == ":memory:"
 
     def write(self, work: Work[T]) -> T:
@@ -209,21 +255,30 @@ class Transactions:
 
     def read(self, work: Work[T]) -> T:
         """Run ``work`` on one unchanging moment of the database; raises `StorageError`."""
-        value: T = self.database.repeat(lambda: self._read(work))
+        value: T = self.database.repeat(lambda: self._read(work, BEGIN_READ))
         return value
+
+    def look(self, statement: Statement, values: Mapping[str, Any] = NOTHING) -> list[tuple[Any, ...]]:
+        """Return every row of one statement, which is a moment by itself; raises `StorageError`."""
+        found: list[tuple[Any, ...]] = self.database.repeat(
+            lambda: self._read(lambda rows: rows.all(statement, values), None)
+        )
+        return found
 
     @contextmanager
     def alone(self) -> Iterator[Any]:
         """Yield the driver's connection outside any transaction, while no other write of this process runs."""
         with self._turn:
-            yield self._open()
+            yield self._open().connection
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Give the connections back."""
         with self._turn:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+        while self._resting:
+            self._resting.pop().close()
 
     def _write_group(self) -> None:
         group: list[_Ticket[Any]] = []
@@ -239,55 +294,74 @@ class Transactions:
             return
 
     def _commit(self, group: Iterable[_Ticket[Any]]) -> None:
-        connection = self._open()
-        rows = Rows(self.database, connection, self.times)
+        rows = self._open()
         try:
-            if self.database.embedded:
-                rows.run(BEGIN)
+            rows.run(BEGIN)
             values = [(ticket, ticket.work(rows)) for ticket in group]
-            connection.commit()
+            rows.connection.commit()
         except BaseException as failure:
             self._undo(failure)
             raise
         for ticket, value in values:
             ticket.value, ticket.done = value, True
 
-    def _read(self, work: Work[T]) -> T:
+    def _read(self, work: Work[T], begin: Statement | None) -> T:
         if self._shared:
             with self._turn:
-                return work(Rows(self.database, self._open(), self.times))
-        connection = self.database.engine.raw_connection()
+                return work(self._open())
+        try:
+            lent = self._resting.pop()
+        except IndexError:
+            lent = _Lent(self.database, self.times)
         sound = False
         try:
-            rows = Rows(self.database, connection.driver_connection, self.times)
-            rows.run(BEGIN_READ)
-            value = work(rows)
-            rows.connection.rollback()
+            if begin is not None:
+                lent.rows.run(begin)
+            value = work(lent.rows)
             sound = True
         except KimeraError:
-            sound = True  # what was asked for is not there; closing rolls back
+            sound = True  # what was asked for is not there
             raise
         finally:
-            if not sound:
-                connection.invalidate()
-            connection.close()
+            if sound:
+                self._rest(lent)
+            else:
+                lent.lease.invalidate()
+                self._forget_resting()
         return value
 
-    def _open(self) -> Any:
-        if self._connection is None:
-            self._connection = self.database.engine.raw_connection()
-        return self._connection.driver_connection
+    def _rest(self, lent: _Lent) -> None:
+        if lent.rows.dialect == "postgresql" or lent.rows.connection.in_transaction:
+            lent.rows.connection.rollback()
+        if len(self._resting) < RESTING:
+            self._resting.append(lent)
+        else:
+            lent.close()
+
+    def _forget_resting(self) -> None:
+        """Close the connections that rest: what broke one has likely broken them all."""
+        while self._resting:
+            try:
+                self._resting.pop().lease.invalidate()
+            except IndexError:
+                return
+
+    def _open(self) -> Rows:
+        if self._writer is None:
+            self._writer = _Lent(self.database, self.times)
+        return self._writer.rows
 
     def _undo(self, failure: BaseException) -> None:
+        assert self._writer is not None
         if self._shared or isinstance(failure, KimeraError):
-            self._connection.driver_connection.rollback()
+            self._writer.rows.connection.rollback()
             return
         # whatever state the connection is in, the next write begins on a fresh one
-        connection, self._connection = self._connection, None
-        connection.invalidate()
+        writer, self._writer = self._writer, None
+        writer.lease.invalidate()
 
 
-BEGIN = sa.text("BEGIN IMMEDIATE")
+BEGIN = Named(sqlite=sa.text("BEGIN IMMEDIATE"), postgresql=sa.text("BEGIN"))
 BEGIN_READ = Named(
-    sqlite=sa.text("BEGIN"), postgresql=sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    sqlite=sa.text("BEGIN"), postgresql=sa.text("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 )

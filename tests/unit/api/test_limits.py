@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kimera.api.limits import MAX_DEPTH, Rates, check_json
+from kimera.api.limits import MAX_DEPTH, Rates, read_json
 from kimera.clock import FakeClock
 from kimera.errors import RateLimited, ValidationError
 from kimera.settings import Settings
@@ -27,7 +27,7 @@ VALUES = st.recursive(PLAIN, lambda inner: st.lists(inner) | st.dictionaries(st.
 @given(VALUES, st.booleans())
 def test_honest_json_passes(value: Any, ascii_only: bool) -> None:
     """Promise: what an ordinary encoder writes is let through, escaped or not."""
-    check_json(json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"))
+    read_json(json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"))
 
 
 @given(st.integers(0, 3 * MAX_DEPTH), st.sampled_from(["[]", "{}"]), st.text(st.characters(exclude_categories=["Cs"])))
@@ -37,10 +37,10 @@ def test_depth_is_bounded_exactly(depth: int, kind: str, text: str) -> None:
     opening = "[" if kind == "[]" else '{"a":'
     body = (opening * depth + inner + (kind[1] * depth)).encode()
     if depth <= MAX_DEPTH:
-        check_json(body)
+        read_json(body)
     else:
         with pytest.raises(ValidationError, match="64 levels"):
-            check_json(body)
+            read_json(body)
 
 
 REFUSED = {
@@ -60,7 +60,7 @@ REFUSED = {
     "surrogate as UTF-8": b'["\xed\xa0\x80"]',
     "UTF-16": '["a"]'.encode("utf-16"),
     "a mark in front": b"\xef\xbb\xbf[]",
-    "a number of 401 digits": b"[" + b"9" * 401 + b"]",
+    "a number of 309 digits": b"[" + b"9" * 309 + b"]",
     "nothing": b"",
     "half": b'{"a":',
     "two values": b"[] []",
@@ -75,15 +75,42 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_what_readers_would_read_differently_is_refused(name: str) -> None:
-    """Promise: a body on which two parsers could disagree is a 400 with the reason, never an exception of ours."""
+    """Promise: a body on which two parsers could disagree is a 422 with the reason, never an exception of ours."""
     with pytest.raises(ValidationError) as refused:
-        check_json(REFUSED[name])
-    assert (400, "JSON_INVALID") == (refused.value.http_status, refused.value.code)
+        read_json(REFUSED[name])
+    assert (422, "BODY_INVALID") == (refused.value.http_status, refused.value.code)
+
+
+PLACES = [
+    (b'{"a": [1, {"b": NaN}]}', "a.1.b", "BODY_INVALID"),
+    (b'{"a": 1, "b": {"c": 1, "c": 2}}', "b.c", "BODY_INVALID"),
+    (b'{"emotives": {"joy": Infinity}}', "emotives.joy", "EMOTIVES_INVALID"),
+    (b'{"vectors": [[1, 1e400]]}', "vectors.0.1", "VECTOR_INVALID"),
+    (b'{"observations": [{"strings": ["a", "\\ud800"]}]}', "observations.0.strings.1", "SYMBOL_INVALID"),
+    (b'{"metadata": {"\\ud800": 1}}', "metadata", "METADATA_INVALID"),
+    (b'{"metadata": {"a": 1, "a": 2}}', "metadata.a", "BODY_INVALID"),
+    (b'{"emotives": {"joy": NaN}', "", "BODY_INVALID"),
+    (b'{"emotives": {"joy": ' + b"9" * 309 + b"}}", "emotives.joy", "EMOTIVES_INVALID"),
+    (b'{"' + b"k" * 1_000 + b'": NaN}', "k" * 64, "BODY_INVALID"),
+]
+
+
+@pytest.mark.parametrize(("body", "place", "code"), PLACES)
+def test_a_refusal_names_the_place(body: bytes, place: str, code: str) -> None:
+    """Promise: the first value that cannot be held is named by its path, with the memory's code in its fields."""
+    with pytest.raises(ValidationError) as refused:
+        read_json(body)
+    assert (place, code) == (refused.value.field, refused.value.code)
+
+
+def test_a_number_that_a_double_holds_passes() -> None:
+    """Promise: whole numbers of 308 digits are let through."""
+    read_json(b"[" + b"9" * 308 + b", -" + b"9" * 307 + b"]")
 
 
 def test_a_pair_of_surrogates_is_one_character() -> None:
     """Promise: an escaped emoji is honest."""
-    check_json(b'["\\ud83d\\ude00"]')
+    read_json(b'["\\ud83d\\ude00"]')
 
 
 @pytest.mark.parametrize("body", [b'"' * 400_000, b'\\"' * 400_000, b'"\\' * 400_000, b'[""' * 200_000])
@@ -91,16 +118,16 @@ def test_a_pair_of_surrogates_is_one_character() -> None:
 def test_the_check_is_linear(body: bytes) -> None:
     """Promise: quotes and backslashes in any order cost one pass."""
     with pytest.raises(ValidationError):
-        check_json(b"[" * 65 + body)
+        read_json(b"[" * 65 + body)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_either_fine_or_refused(body: bytes) -> None:
     """Promise: the check raises nothing but its own refusal."""
     try:
-        check_json(body)
+        read_json(body)
     except ValidationError as refused:
-        assert 400 == refused.http_status
+        assert 422 == refused.http_status
 
 
 async def test_a_bucket_empties_and_fills() -> None:

@@ -36,7 +36,7 @@ FAILURES: list[tuple[int, str, str, dict[str, Any]]] = [
     (415, "UNSUPPORTED_MEDIA", "POST /api/probe/write", {"content": "text", "headers": {"content-type": "text/plain"}}),
     (422, "BODY_INVALID", "POST /api/probe/write", {"json": {"text": 3, "other": 1}}),
     (422, "BODY_INVALID", "POST /api/probe/write", {}),
-    (400, "JSON_INVALID", "POST /api/probe/write", {"content": "{", "headers": {"content-type": "application/json"}}),
+    (422, "BODY_INVALID", "POST /api/probe/write", {"content": "{", "headers": {"content-type": "application/json"}}),
     (400, "BAD_REQUEST", "GET /api/probe/read/x?" + "&".join("a=1" for _ in range(300)), {}),
     (431, "HEADERS_TOO_LARGE", "GET /api/probe/read/x", {"headers": [(f"x-{n}", "1") for n in range(120)]}),
     (500, "INTERNAL", "GET /api/probe/broken", {}),

@@ -143,6 +143,23 @@ def test_a_changed_row_is_told_by_verify(home: Path) -> None:
     assert text.startswith("the log and what is kept differ:")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("observe", "", "--memory", "new"),
+        ("predict", "--events", '[["a"]]', "--memory", "new"),
+        ("guard", "--memory", "new"),
+        ("forget", "--symbol", "a", "--memory", "new"),
+        ("patterns", "--memory", "new"),
+    ],
+)
+def test_what_is_refused_makes_no_memory(home: Path, arguments: tuple[str, ...]) -> None:
+    """Promise: only what is observed, ingested or imported makes a memory; asking for an absent one ends with 2."""
+    teach("a", "b")
+    assert (EXIT_USAGE, "") == run(*arguments)
+    assert EXIT_USAGE == run("hash", "--memory", "new")[0]
+
+
 @pytest.mark.parametrize("symbol", HOSTILE)
 def test_odd_symbols_are_ordinary(home: Path, symbol: str) -> None:
     """Promise: quotes, percent signs, line ends and SQL are observed and learned like letters."""

@@ -25,7 +25,7 @@ from tests.unit.memory.worlds import (
     shown,
 )
 
-from kimera.memory.contracts import Body, MemoryTuning, Predictions, RecallOptions
+from kimera.memory.contracts import Body, MemoryTuning, Observed, Predictions, RecallOptions
 from kimera.memory.index import Index, Overlap
 from kimera.memory.recall.predict import predict
 
@@ -317,6 +317,26 @@ def test_bodies_are_read_for_the_winners_only() -> None:
     assert ([[found.id]], "n", 1.5) == (asked, found.name, found.cost)
 
 
+def _ordered(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False)
+
+
+def test_an_answer_is_written_as_its_objects_are() -> None:
+    """Promise: JSON that is written from columns is that of the objects, odd symbols and figures too."""
+    odd = ['say "hi"', "back\\slash", "line\nbreak\x01\x7f", "é𝄞", "</script>", "a"]
+    learned = [pattern(tuple((symbol, "a") for symbol in odd[: n + 1]), 10**n) for n in range(len(odd))]
+    label = {"integrity": "USER", "secrecy": "PUBLIC", "sources": ["é"]}
+
+    def bodies(ids: Any) -> dict[str, Body]:
+        return {each: Body('n"', {"joy": -1e-7}, {"k": [3, {"deep": None}]}, 2.5e20, label) for each in ids[1:]}
+
+    for options in (RecallOptions(recall_threshold=0), RecallOptions(fuzzy_token_threshold=0.5, max_predictions=2)):
+        answer = predict(index_of(learned).view(), (("a", odd[0]), (), ("aa", "é𝄞", "é𝄞")), options, bodies)
+        observed = Observed(1, 'u"', True, 3, 7, predictions=answer)
+        assert _ordered(observed.to_dict()) == _ordered(json.loads(observed.to_json()))
+        assert answer.predictions[0] == answer.predictions[:1][0] == next(iter(answer.predictions))
+
+
 @fifty
 @given(memory_and_query(SMALL), all_options())
 def test_answers_keep_their_invariants(world: World, options: RecallOptions) -> None:
@@ -324,6 +344,7 @@ def test_answers_keep_their_invariants(world: World, options: RecallOptions) -> 
     patterns, stm = world
     answer = predict(index_of(patterns).view(), stm, options)
     assert answer == Predictions.from_dict(json.loads(json.dumps(answer.to_dict())))
+    assert _ordered(answer.to_dict()) == _ordered(json.loads(answer.to_json()))
     if answer.statistics.ensemble == len(answer.predictions) and answer.statistics.ensemble_weight:
         assert math.isclose(1, sum(p.bayesian_posterior for p in answer.predictions))
     for p in answer.predictions:

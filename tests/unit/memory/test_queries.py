@@ -9,7 +9,7 @@ import pytest
 from tests.unit.memory.stores import location
 
 from kimera.clock import FakeClock
-from kimera.errors import NotFoundError
+from kimera.errors import MemoryFault, NotFoundError
 from kimera.memory import Memories, Memory
 from kimera.storage import memory as sql
 
@@ -56,13 +56,13 @@ def test_the_hot_statements_use_an_index(tmp_path: Path) -> None:
     memories.close()
 
 
-def test_a_record_the_log_does_not_have_is_waited_for_and_then_said_to_be_missing() -> None:
-    """Promise: at_least_seq waits two seconds for a record; one that nobody has written is SEQ_NOT_FOUND."""
+def test_a_record_that_is_not_here_yet_is_waited_for() -> None:
+    """Promise: at_least_seq waits two seconds for a record; then it is INDEX_BEHIND, with a hint."""
     clock = FakeClock(auto=True)
     with Memory.open(":memory:", clock=clock) as memory:
         learned = memory.learn([["a"], ["b"]])
         assert learned.seq == memory.predict([["a"]], at_least_seq=learned.seq).memory_seq
         before = clock.monotonic()
-        with pytest.raises(NotFoundError) as missing:
+        with pytest.raises(MemoryFault) as missing:
             memory.predict([["a"]], at_least_seq=learned.seq + 1)
-        assert ("SEQ_NOT_FOUND", True) == (missing.value.code, clock.monotonic() - before >= 2.0)
+        assert ("INDEX_BEHIND", True) == (missing.value.code, clock.monotonic() - before >= 2.0)

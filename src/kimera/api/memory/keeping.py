@@ -8,12 +8,12 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 
 from kimera.api.memory.models import Edited, Erased, Expired, Forgotten, Ingest, OutcomeGiven, Undone
-from kimera.api.memory.parts import Chosen, Made, Reference, acted, answer, fields_of
+from kimera.api.memory.parts import Chosen, Named, Reference, acted, answer, fields_of, made
 from kimera.api.memory.views import Affinities, SymbolPage
 from kimera.api.security import requires
 from kimera.memory import Changed
 from kimera.memory.keeping.reading import PatternPage, PatternView
-from kimera.memory.traces import Ingested
+from kimera.memory.traces import Ingested, lessons_of
 
 __all__ = ["router"]
 
@@ -121,19 +121,14 @@ def _add_changes(routes: APIRouter, kind: str) -> None:
         response_model=Ingested,
         dependencies=[requires("write")],
     )
-    def ingest(request: Request, memory: Made, asked: Annotated[Ingest, Body()]) -> Response:
+    def ingest(request: Request, name: Named, asked: Annotated[Ingest, Body()]) -> Response:
         """Learn traces of agents and services, one pattern each: otlp, openai, anthropic, mcp or kimera."""
 
         def work() -> Response:
-            done = memory.ingest(
-                asked.records,
-                asked.format,
-                source="" if asked.source is None else asked.source,
-                learn=asked.learn,
-                attributes=asked.attributes,
-                outcome=asked.outcome,
-            )
-            return answer(done)
+            source = "" if asked.source is None else asked.source
+            ways = {"source": source, "attributes": asked.attributes, "outcome": asked.outcome}
+            memory = made(request, name, lambda: lessons_of(asked.records, asked.format, **ways))
+            return answer(memory.ingest(asked.records, asked.format, learn=asked.learn, **ways))
 
         return acted(request, work)
 

@@ -34,7 +34,7 @@ EVENT: Schema = {"type": "array", "items": {"anyOf": [SYMBOL, VECTOR]}}
 NUMBERS: Schema = {"type": "object", "additionalProperties": {"type": "number"}}
 OUTCOME: Schema = {
     "type": "object",
-    "properties": {"utility": SHARE, "cost": AMOUNT},
+    "properties": {"utility": {"anyOf": [SHARE, NULL]}, "cost": {"anyOf": [AMOUNT, NULL]}},
     "additionalProperties": False,
     "minProperties": 1,
 }
@@ -45,6 +45,7 @@ Emotives = Annotated[Any, WithJsonSchema({"anyOf": [NUMBERS, NULL]})]
 Metadata = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "object", "additionalProperties": True}, NULL]})]
 Events = Annotated[Any, WithJsonSchema({"type": "array", "items": EVENT})]
 Name = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "string", "maxLength": 1_024}, NULL]})]
+Held = Annotated[Any, WithJsonSchema({"anyOf": [SYMBOL, NULL]})]
 Flag = Annotated[Any, WithJsonSchema({"type": "boolean"})]
 Options = Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties": True})]
 Seconds = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, NULL]})]
@@ -54,9 +55,9 @@ Cost = Annotated[Any, WithJsonSchema({"anyOf": [AMOUNT, NULL]})]
 
 
 class Taken(BaseModel):
-    """One shape of this interface; unknown fields are refused."""
+    """One shape of this interface; unknown fields and other types are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class Observation(Taken):
@@ -77,7 +78,7 @@ class Observation(Taken):
 class Sequence(Taken):
     """Many observations, all or none of them."""
 
-    observations: Annotated[list[Observation], Field(max_length=10_000)]
+    observations: Annotated[list[Observation], Field(json_schema_extra={"maxItems": 10_000})]
     learn_after_each: bool = False
     learn_at_end: bool = False
     clear_stm_between: bool = False
@@ -111,7 +112,9 @@ class LearnAsked(Taken):
 class Asked(BaseModel):
     """Events to compare; every other field is an option of recall."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, json_schema_extra={"examples": [{"events": [["b"], ["c"]]}]})
+    model_config = ConfigDict(
+        extra="allow", frozen=True, strict=True, json_schema_extra={"examples": [{"events": [["b"], ["c"]]}]}
+    )
     __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
 
     events: Events
@@ -134,9 +137,9 @@ class Erased(Taken):
     pattern: Name = None
     source: Name = None
     session: Name = None
-    symbol: Name = None
+    symbol: Held = None
     before: Annotated[str | float | None, Field(description="ISO 8601 instant or seconds since 1970.")] = None
-    episodes: Annotated[list[int], Field(max_length=100_000)] | None = None
+    episodes: Annotated[list[int], Field(max_length=10_000)] | None = None
 
 
 class Forgotten(Erased):

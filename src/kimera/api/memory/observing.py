@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Request, Response
 
 from kimera.api.memory.models import Extended, LearnAsked, NewSession, Observation, Sequence
 from kimera.api.memory.parts import (
-    MemoryName,
+    Named,
     SessionName,
     SessionQuery,
     Standing,
@@ -17,6 +17,7 @@ from kimera.api.memory.parts import (
     answer,
     fields_of,
     memories_of,
+    memory_name,
     tenant_of,
 )
 from kimera.api.memory.views import ConfigView, Count, Done, Existing, LearnedView, SessionView, StmView
@@ -24,6 +25,7 @@ from kimera.api.security import requires
 from kimera.errors import ValidationError
 from kimera.memory import Learned, Observed, SequenceObserved, Session
 from kimera.memory.options import clean_options
+from kimera.memory.symbols import clean_metadata
 
 __all__ = ["observe_router", "router"]
 
@@ -42,14 +44,14 @@ def observe_router(prefix: str) -> APIRouter:
     def observe(
         request: Request,
         seen: Annotated[Observation, Body()],
-        memory: MemoryName = "default",
+        memory: Named,
         session: SessionQuery = "default",
     ) -> Response:
         """Append one event to the short-term memory of a session; memory and session are made when absent."""
 
         def work() -> Response:
-            chosen = memories_of(request).get(memory, tenant=tenant_of(request))
-            return answer(_observe(chosen.session(session), seen))
+            where = {"memory": memory, "session": session, "tenant": tenant_of(request)}
+            return answer(memories_of(request).observe(fields_of(seen), **where))
 
         return acted(request, work)
 
@@ -169,7 +171,7 @@ def _add_taking(routes: APIRouter, prefix: str) -> None:
     )
     def observe_in_session(request: Request, session: Standing, seen: Annotated[Observation, Body()]) -> Response:
         """Append one event to the session's short-term memory."""
-        return acted(request, lambda: answer(_observe(session, seen)))
+        return acted(request, lambda: answer(session.observe(**fields_of(seen))))
 
     @routes.post(
         "/{session_id}/observe-sequence",
@@ -239,25 +241,20 @@ def _named(name: str, prefix: str) -> str:
     return f"memory_{name}" if prefix else f"kato_{name}"
 
 
-def _observe(session: Session, seen: Observation) -> Observed:
-    return session.observe(**fields_of(seen))
-
-
 def _open(request: Request, asked: NewSession) -> Session:
-    if asked.memory is not None and asked.node_id is not None and asked.memory != asked.node_id:
-        raise ValidationError("memory and node_id name the same thing; give one.", "memory", error_code="BODY_INVALID")
     if not isinstance(asked.config, dict):
         raise ValidationError("config takes an object.", "config", error_code="CONFIG_INVALID")
+    metadata = clean_metadata(asked.metadata)
     session = memories_of(request).session(
         asked.session_id if asked.session_id is not None else uuid.uuid4().hex,
-        memory=asked.memory if asked.memory is not None else asked.node_id,
+        memory=memory_name(asked.memory, asked.node_id),
         tenant=tenant_of(request),
         create=True,
         ttl_seconds=asked.ttl_seconds,
-        **clean_options(asked.config),
+        **clean_options(asked.config, "config."),
     )
     if asked.metadata is not None:
-        session.annotate(asked.metadata)
+        session.annotate(metadata)
     return session
 
 

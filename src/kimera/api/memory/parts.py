@@ -9,14 +9,14 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Query, Request, Response
 
 from kimera.api.repeats import answer_once
-from kimera.errors import ValidationError
+from kimera.errors import NotFoundError, ValidationError
 from kimera.memory import Memories, Memory, Session
-from kimera.memory.contracts import MemoryTuning, Record
+from kimera.memory.contracts import Record
+from kimera.memory.memories import clean_memory_name
 
 __all__ = [
     "Chosen",
-    "Made",
-    "MemoryName",
+    "Named",
     "Reference",
     "SessionName",
     "SessionQuery",
@@ -26,7 +26,9 @@ __all__ = [
     "at_least",
     "checked",
     "fields_of",
+    "made",
     "memories_of",
+    "memory_name",
     "options_of",
     "tenant_of",
 ]
@@ -35,9 +37,12 @@ NOT_OPTIONS = frozenset({"memory", "node_id", "session", "at_least_seq"})
 COMPACT: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
 PARAMETERS = frozenset({"self", "events", "pattern", "at_least_seq"})
 
+# names are checked by the room, which knows the error's code
+MEMORY_NAME: dict[str, Any] = {"maxLength": 256, "minLength": 1}
 MemoryName = Annotated[
-    str, Query(max_length=256, description="Name of the memory.", examples=["default"])
-]  # names are checked by the room, which knows the error's code
+    str | None, Query(json_schema_extra=MEMORY_NAME, description="Name of the memory; unset: default.")
+]
+NodeName = Annotated[str | None, Query(json_schema_extra=MEMORY_NAME, description="The same under KATO's name.")]
 SessionQuery = Annotated[str, Query(max_length=1_024, description="Name of the session.", examples=["default"])]
 SessionName = Annotated[str, Path(max_length=1_024, description="Name of the session.", examples=["default"])]
 Reference = Annotated[
@@ -50,10 +55,8 @@ def memories_of(request: Request) -> Memories:
     state = request.app.state
     with state.memories_lock:
         if state.memories is None:
-            settings = state.gate.settings
-            redis = settings.redis_url.get_secret_value() if settings.redis_url is not None else None
-            tuning = MemoryTuning(cache_dir=str(settings.home_path / "cache" / "kernels"))
-            state.memories = Memories(state.home.database, stm=redis or "sql", tuning=tuning, clock=state.home.clock)
+            home, settings = state.home, state.gate.settings
+            state.memories = Memories.open(home.database, stm="served", clock=home.clock, settings=settings)
         found: Memories = state.memories
     return found
 
@@ -64,14 +67,36 @@ def tenant_of(request: Request) -> str:
     return tenant
 
 
-def _chosen(request: Request, memory: MemoryName = "default") -> Memory:
+def memory_name(memory: str | None, node_id: str | None, part: str = "") -> str | None:
+    """Return the memory's name, given under either of its two; raises `ValidationError` (BODY_INVALID)."""
+    if memory is not None and node_id is not None and memory != node_id:
+        words = "memory and node_id name the same thing; give one."
+        raise ValidationError(words, f"{part}memory", error_code="BODY_INVALID")
+    return node_id if memory is None else memory
+
+
+def _named(memory: MemoryName = None, node_id: NodeName = None) -> str:
+    """Return the name in the query; raises `ValidationError` (MEMORY_NAME_INVALID)."""
+    name = memory_name(memory, node_id, "query.")
+    return "default" if name is None else clean_memory_name(name, "query.memory")
+
+
+Named = Annotated[str, Depends(_named)]
+
+
+def _chosen(request: Request, name: Named) -> Memory:
     """Return the memory named in the query; raises `NotFoundError` (MEMORY_NOT_FOUND)."""
-    return memories_of(request).get(memory, tenant=tenant_of(request), create=False)
+    return memories_of(request).get(name, tenant=tenant_of(request), create=False)
 
 
-def _made(request: Request, memory: MemoryName = "default") -> Memory:
-    """Return the memory named in the query, made when absent."""
-    return memories_of(request).get(memory, tenant=tenant_of(request))
+def made(request: Request, name: str, check: Callable[[], object]) -> Memory:
+    """Return a memory, made when absent and ``check`` has no objection: what is refused makes nothing."""
+    memories, tenant = memories_of(request), tenant_of(request)
+    try:
+        return memories.get(name, tenant=tenant, create=False)
+    except NotFoundError:
+        check()
+        return memories.get(name, tenant=tenant)
 
 
 def _standing(request: Request, session_id: SessionName) -> Session:
@@ -80,7 +105,6 @@ def _standing(request: Request, session_id: SessionName) -> Session:
 
 
 Chosen = Annotated[Memory, Depends(_chosen)]
-Made = Annotated[Memory, Depends(_made)]
 Standing = Annotated[Session, Depends(_standing)]
 
 

@@ -13,13 +13,13 @@ from fastapi.responses import FileResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.background import BackgroundTask
 
-from kimera.api.memory.parts import Chosen, Made, answer
+from kimera.api.memory.parts import Chosen, Named, answer, made
 from kimera.api.memory.views import LogPage, LogRecordView, StateHash
 from kimera.api.security import requires
 from kimera.errors import ValidationError
 from kimera.memory import Memory
 from kimera.memory.keeping.reading import LogView
-from kimera.memory.keeping.transfer import Imported
+from kimera.memory.keeping.transfer import Imported, check_file
 
 __all__ = ["router"]
 
@@ -27,7 +27,8 @@ LAST = 10**15
 POLL_SECONDS = 0.5
 BLOCK = 500
 QUIET_POLLS = 30  # a comment after so many looks without news keeps proxies from hanging up
-BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+FILE = {"schema": {"type": "string", "format": "binary"}}
+BINARY = {"application/octet-stream": FILE, "application/x-ndjson": FILE}
 
 After = Annotated[int, Query(ge=0, le=LAST, description="Number of the last record you have; 0: from the beginning.")]
 
@@ -133,8 +134,8 @@ def _add_moving(routes: APIRouter, kind: str) -> None:
         openapi_extra={"requestBody": {"required": True, "content": BINARY}},
         dependencies=[requires("write")],
     )
-    async def import_(request: Request, memory: Made) -> Response:
-        """Append the records of an export (application/octet-stream), all or none; twice changes nothing."""
+    async def import_(request: Request, name: Named) -> Response:
+        """Append the records of an export, all or none; twice changes nothing."""
         place = await asyncio.to_thread(_temporary)
         try:
             with place.open("wb") as file:
@@ -142,7 +143,7 @@ def _add_moving(routes: APIRouter, kind: str) -> None:
                     await asyncio.to_thread(file.write, part)
             if not place.stat().st_size:
                 raise ValidationError("The body is empty; send an export.", error_code="IMPORT_CORRUPT")
-            done = await asyncio.to_thread(memory.import_, place)
+            done = await asyncio.to_thread(lambda: made(request, name, lambda: check_file(place)).import_(place))
         finally:
             place.unlink()
         return answer({**done.to_dict(), "path": ""})

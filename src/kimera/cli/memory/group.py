@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,10 +12,9 @@ import click
 
 from kimera.cli.output import json_option, print_json
 from kimera.errors import ValidationError
-from kimera.settings import load_settings
 
 if TYPE_CHECKING:
-    from kimera.memory import Memory, Session
+    from kimera.memory import Memories, Memory, Session
     from kimera.memory.contracts import Record
 
 __all__ = [
@@ -27,6 +26,7 @@ __all__ = [
     "options_option",
     "print_record",
     "shared",
+    "the_memories",
     "the_memory",
     "the_session",
     "words",
@@ -82,27 +82,24 @@ def in_session(command: F) -> F:
 
 
 @contextmanager
-def the_memory(name: str, *, create: bool = True) -> Iterator[Memory]:
-    """Open the memory of that name in the home; its short-term memories outlive the command."""
+def the_memories() -> Iterator[Memories]:
+    """Open the memories of the home; their short-term memories outlive the command."""
     from kimera.memory import Memories
-    from kimera.storage.database import open_database
 
-    settings = load_settings()
-    settings.home_path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    redis = settings.redis_url.get_secret_value() if settings.redis_url is not None else None
-    url = settings.database_url
-    address = url.get_secret_value() if url is not None else f"sqlite:///{settings.home_path / 'kimera.db'}"
-    database = open_database(address, synchronous=settings.synchronous)
-    memories = Memories(database, stm=redis or "sql", owned=True)
-    try:
+    with closing(Memories.open(stm="served")) as memories:
+        yield memories
+
+
+@contextmanager
+def the_memory(name: str, *, create: bool = False) -> Iterator[Memory]:
+    """Open the memory of that name; raises `NotFoundError` when it is absent and not to be made."""
+    with the_memories() as memories:
         yield memories.get(name, create=create)
-    finally:
-        memories.close()
 
 
 @contextmanager
 def the_session(memory: str, session: str) -> Iterator[Session]:
-    """Open a session of a memory, made when absent."""
+    """Open a session of a memory, the session made when absent."""
     with the_memory(memory) as found:
         yield found.session(session)
 

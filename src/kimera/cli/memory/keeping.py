@@ -163,7 +163,7 @@ def outcome_command(pattern: str, utility: float | None, cost: float | None, mem
 @shared
 def export_command(file: Path, memory: str, as_json: bool) -> int:
     """Write the whole log to FILE as JSON Lines."""
-    with the_memory(memory, create=False) as found:
+    with the_memory(memory) as found:
         done = found.export(file)
     print_record(done, as_json, lambda: iter([f"{done.records} records, state {done.state_hash}"]))
     return EXIT_OK
@@ -174,7 +174,10 @@ def export_command(file: Path, memory: str, as_json: bool) -> int:
 @shared
 def import_command(file: Path, memory: str, as_json: bool) -> int:
     """Append the records of an export, all or none; twice changes nothing."""
-    with the_memory(memory) as found:
+    from kimera.memory.keeping.transfer import check_file
+
+    check_file(file)
+    with the_memory(memory, create=True) as found:
         done = found.import_(file)
     print_record(done, as_json, lambda: iter([f"{done.imported} of {done.records} records were new here"]))
     return EXIT_OK
@@ -185,7 +188,7 @@ def import_command(file: Path, memory: str, as_json: bool) -> int:
 @shared
 def snapshot_command(file: Path, memory: str, as_json: bool) -> int:
     """Copy the database file consistently to FILE while others go on writing (SQLite)."""
-    with the_memory(memory, create=False) as found:
+    with the_memory(memory) as found:
         found.snapshot(file)
     click.echo(f"Wrote {file}", err=True)
     return EXIT_OK
@@ -195,7 +198,7 @@ def snapshot_command(file: Path, memory: str, as_json: bool) -> int:
 @shared
 def hash_command(memory: str, as_json: bool) -> int:
     """Name what is learned: equal states have equal names."""
-    with the_memory(memory, create=False) as found:
+    with the_memory(memory) as found:
         name, seq = found.state_hash(), found.seq
     if as_json:
         print_json({"state_hash": name, "seq": seq})
@@ -208,7 +211,7 @@ def hash_command(memory: str, as_json: bool) -> int:
 @shared
 def verify_command(memory: str, as_json: bool) -> int:
     """Replay the log, check its chain, and compare tables and index with it. Exit code 1 when they differ."""
-    with the_memory(memory, create=False) as found:
+    with the_memory(memory) as found:
         done = found.verify()
 
     def text() -> Iterator[str]:
@@ -225,7 +228,7 @@ def verify_command(memory: str, as_json: bool) -> int:
 @shared
 def stats_command(memory: str, as_json: bool) -> int:
     """Show how much is learned."""
-    with the_memory(memory, create=False) as found:
+    with the_memory(memory) as found:
         done = found.stats()
 
     def text() -> Iterator[str]:

@@ -9,7 +9,16 @@ from typing import Any
 
 import click
 
-from kimera.cli.memory.group import in_session, memory_command, print_record, shared, the_memory, the_session, words
+from kimera.cli.memory.group import (
+    in_session,
+    memory_command,
+    print_record,
+    shared,
+    the_memories,
+    the_memory,
+    the_session,
+    words,
+)
 from kimera.cli.output import EXIT_OK, print_json
 from kimera.errors import ValidationError
 
@@ -40,8 +49,9 @@ def observe_command(
     """Append one event, made of SYMBOLS, to the short-term memory of a session."""
     numbers = [_json(vector, "vector") for vector in vectors]
     named = dict(_pair(each) for each in emotives)
-    with the_session(memory, session) as found:
-        seen = found.observe(symbols, numbers, named, unique_id=unique_id, source=source, guard=guard)
+    what = {"strings": symbols, "vectors": numbers, "emotives": named, "unique_id": unique_id, "source": source}
+    with the_memories() as memories:
+        seen = memories.observe({**what, "guard": guard}, memory=memory, session=session)
 
     def text() -> Iterator[str]:
         yield (
@@ -111,7 +121,10 @@ def stm_command(clear: bool, memory: str, session: str, as_json: bool) -> int:
 def ingest_command(file: Path, form: str, source: str, dry_run: bool, memory: str, as_json: bool) -> int:
     """Learn the traces recorded in FILE (JSON or JSON Lines): one trace is one pattern, one call is one event."""
     records = _records(file)
-    with the_memory(memory) as found:
+    from kimera.memory.traces import lessons_of
+
+    lessons_of(records, form, source)
+    with the_memory(memory, create=True) as found:
         done = found.ingest(records, form, source=source, learn=not dry_run)
 
     def text() -> Iterator[str]:

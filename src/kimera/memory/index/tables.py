@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +17,24 @@ from kimera.memory.index.columns import Column
 __all__ = ["EventTable", "FutureTable", "SymbolTable"]
 
 Ints = NDArray[np.int64]
+T = TypeVar("T")
+_KEPT = 65_536  # of what is made again when needed
 _FEW = 24  # below this many keys a loop is faster than a pass of numpy
 _MIX_EVENT, _MIX_REST, _WORD = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, (1 << 64) - 1
+
+
+class Kept(dict[int, T]):
+    """Make what is asked for by number when it is first asked for; emptied when it has grown long."""
+
+    def __init__(self, make: Callable[[int], T]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, number: int) -> T:
+        if len(self) >= _KEPT:
+            self.clear()
+        found = self[number] = self._make(number)
+        return found
 
 
 class SymbolTable:
@@ -47,6 +65,7 @@ class EventTable:
         self.fresh = Column(np.bool_, 64)  # False where the event holds the same symbol further left
         self._texts: list[Event | None] = []
         self._waiting: list[array[int]] = []
+        self.written = Kept(lambda number: json.dumps(self.text(number), ensure_ascii=False, separators=(",", ":")))
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -118,14 +137,14 @@ class FutureTable:
     """
 
     def __init__(self, events: EventTable) -> None:
-        self._events = events
+        self.events = events
         self.event = Column(np.int32)
         self.rest = Column(np.int32)
         self.event.extend([-1])
         self.rest.extend([-1])
         self._slots: NDArray[np.int32] = np.full(64, -1, dtype=np.int32)
-        self._texts: dict[int, Events] = {}
-        self._digests: dict[int, bytes] = {}
+        self.digests = Kept(self._digest)  # by number: the SHA-256 that is the id of an end as a pattern
+        self.written = Kept(self._write)  # by number: the events as JSON
 
     def intern(self, events: Ints, rests: Ints) -> Ints:
         """Return the numbers of the ends made of ``events`` followed by ``rests``, new ones where they are new."""
@@ -145,25 +164,29 @@ class FutureTable:
 
     def text(self, number: int) -> Events:
         """Return the events of an end."""
-        found: list[int] = []
-        while number:
-            found.append(int(self.event.values[number]))
-            number = int(self.rest.values[number])
-        return self._events.all_of(found)
+        return self.events.all_of(self.numbers(number))
 
-    def digest(self, number: int) -> bytes:
-        """Return the SHA-256 that is the id of an end as a pattern; kept once computed."""
-        digest = self._digests.get(number)
-        if digest is None:
-            events = self.text(number)
-            parts = [b"kimera.pattern.v1\0", len(events).to_bytes(4, "big")]
-            for event in events:
-                parts.append(len(event).to_bytes(4, "big"))
-                for symbol in event:
-                    data = symbol.encode()
-                    parts += (len(data).to_bytes(4, "big"), data)
-            digest = self._digests[number] = hashlib.sha256(b"".join(parts)).digest()
-        return digest
+    def numbers(self, number: int) -> list[int]:
+        """Return the numbers of the events of an end."""
+        found: list[int] = []
+        known, rests = self.event.values, self.rest.values
+        while number:
+            found.append(int(known[number]))
+            number = int(rests[number])
+        return found
+
+    def _digest(self, number: int) -> bytes:
+        events = self.text(number)
+        parts = [b"kimera.pattern.v1\0", len(events).to_bytes(4, "big")]
+        for event in events:
+            parts.append(len(event).to_bytes(4, "big"))
+            for symbol in event:
+                data = symbol.encode()
+                parts += (len(data).to_bytes(4, "big"), data)
+        return hashlib.sha256(b"".join(parts)).digest()
+
+    def _write(self, number: int) -> str:
+        return f"[{','.join([self.events.written[each] for each in self.numbers(number)])}]"
 
     def _one(self, event: int, rest: int) -> int:
         slots, known, rests = self._slots, self.event.values, self.rest.values

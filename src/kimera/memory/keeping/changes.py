@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -267,7 +268,8 @@ def _noted(store: MemoryStore, changed: Changed) -> Changed:
 
 
 def _moment(value: datetime | float | str) -> float:
-    wrong = ValidationError("before takes a time: an aware datetime, ISO 8601 text, or seconds since 1970.", "before")
+    words = "before takes a time: an aware datetime, ISO 8601 text, or seconds since 1970."
+    wrong = ValidationError(words, "before", error_code="BODY_INVALID")
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -277,7 +279,7 @@ def _moment(value: datetime | float | str) -> float:
         if value.tzinfo is None:
             raise wrong
         return value.timestamp()
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise wrong
     return float(value)
 

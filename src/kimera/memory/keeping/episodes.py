@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from kimera.errors import ValidationError
 from kimera.guardian import Integrity, Label, Secrecy, join
@@ -27,8 +28,7 @@ __all__ = [
 DEFAULT_LABEL = Label(Integrity.UNTRUSTED, Secrecy.PRIVATE, frozenset())
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
+class Lesson(NamedTuple):
     """A pattern ready to be written: its log entry, and what the tables need beside it."""
 
     id: str
@@ -71,10 +71,10 @@ def lesson(
             error_code="PATTERN_TOO_SHORT",
             http_status=400,
         )
-    held = _held_vectors(events, vectors or {})
-    extras = {"vectors": held, "outcome": outcome and dict(outcome), "ttl": ttl_seconds, "stm": stm}
+    held = _held_vectors(events, vectors) if vectors else {}
     payload: dict[str, Any] = {"events": events, "persistence": persistence, **_came_with(emotives, metadata, labels)}
     plain = len(payload) == 2 and not outcome
+    extras = {"vectors": held, "outcome": outcome and dict(outcome), "ttl": ttl_seconds, "stm": stm}
     payload |= {key: value for key, value in extras.items() if value}
     name = pattern_id(events)
     written = written_events(events)
@@ -95,6 +95,9 @@ def lesson(
 
 def _written(payload: Mapping[str, Any], events: str) -> str:
     """Return the canonical JSON of a payload whose events are written already."""
+    rest = canonical({key: value for key, value in payload.items() if key != "events"})  # never empty
+    if all(key > "events" for key in payload if key != "events"):
+        return f'{{"events":{events},{rest[1:]}'
     parts = (f'"{key}":{events if key == "events" else canonical(payload[key])}' for key in sorted(payload))
     return f"{{{','.join(parts)}}}"
 
@@ -104,15 +107,13 @@ def _came_with(
 ) -> dict[str, Any]:
     """Return what came with the events, without what is empty or default."""
     payload: dict[str, Any] = {}
-    records = [dict(record) for record in emotives if record]
-    if records:
-        payload["emotives"] = records
-    united = _united(metadata)
-    if united:
-        payload["metadata"] = united
+    if any(emotives):
+        payload["emotives"] = [dict(record) for record in emotives if record]
+    if any(metadata):
+        payload["metadata"] = _united(metadata)
     first = labels[0] if labels else DEFAULT_LABEL
-    label = first if all(each is first for each in labels) else join(*labels)
-    if label != DEFAULT_LABEL:
+    label = first if labels.count(first) == len(labels) else join(*labels)
+    if label is not DEFAULT_LABEL and label != DEFAULT_LABEL:
         payload["label"] = _packed_label(label)
         if len(set(labels)) > 1:
             payload["labels"] = [_packed_label(each) for each in labels]
@@ -133,9 +134,9 @@ def clean_outcome(utility: object = None, cost: object = None) -> dict[str, floa
     for name, value in given.items():
         if value is None:
             continue
-        limit = 1.0 if name == "utility" else float("inf")
+        limit = 1.0 if name == "utility" else sys.float_info.max
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 <= value <= limit or value == float("inf"):  # type: ignore[operator]
+        if not number or not 0 <= value <= limit:  # type: ignore[operator]
             words = "a number from 0 to 1" if name == "utility" else "a finite number of at least 0"
             raise ValidationError(f"{name} must be {words}.", name, error_code="BODY_INVALID")
         cleaned[name] = float(value) + 0.0  # type: ignore[arg-type]

@@ -106,12 +106,8 @@ def _clean_files(store: MemoryStore, clock: Clock) -> None:
     """Rewrite the files without free pages, then empty the write-ahead log."""
     with store.transactions.alone() as connection:
         if not store.transactions.database.embedded:
-            connection.autocommit = True
-            try:
-                for statement in sql.VACUUM_POSTGRES:
-                    connection.execute(statement)
-            finally:
-                connection.autocommit = False
+            for statement in sql.VACUUM_POSTGRES:
+                connection.execute(statement)
             return
         connection.execute("VACUUM")
         for _ in range(CHECKPOINTS):

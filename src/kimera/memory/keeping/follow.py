@@ -12,10 +12,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from time import perf_counter
 from typing import Any
 
-from kimera.errors import MemoryFault, NotFoundError
+from kimera.errors import MemoryFault
 from kimera.guardian import Label, join
 from kimera.memory.contracts import Body, Events, Learned, MemoryTuning, PatternChange
 from kimera.memory.index import Index, View
@@ -115,8 +116,8 @@ class Follower:
         """Return a view of everything committed by now, and of ``at_least`` that record.
 
         The view of an outgrown memory holds the patterns that are ``wanted`` only, and the figures of all.
-        Waits up to 2 s for it, then raises `MemoryFault` (INDEX_BEHIND), or `NotFoundError` (SEQ_NOT_FOUND) when the
-        log does not go that far.
+        Waits up to 2 s for it, then raises `MemoryFault` (INDEX_BEHIND): the record may stand in a database that this
+        one follows.
         """
         deadline = self._store.clock.monotonic() + CATCH_UP
         while True:
@@ -127,10 +128,8 @@ class Follower:
             if at_least is None or view.seq >= at_least:
                 return view
             if self._store.clock.monotonic() >= deadline:
-                if at_least > self._store.head().seq:
-                    raise NotFoundError(f"The log has no record {at_least} yet.", error_code="SEQ_NOT_FOUND")
                 raise MemoryFault(
-                    f"This replica has seen the log up to {self._seq}, not yet to {at_least}; ask again in a moment.",
+                    f"The log is known here up to {self._seq}, not yet to {at_least}; ask again in a moment.",
                     error_code="INDEX_BEHIND",
                     retry_after=1.0,
                 )
@@ -249,6 +248,8 @@ class Follower:
     def _follow(self) -> None:
         if self._torn:
             self.restart()
+        if self._store.head().seq <= self._seq:
+            return
         begun = perf_counter()
         self._torn = True  # what raises on the way leaves part of the news taken in
         within = self._counts is None
@@ -314,7 +315,7 @@ class Follower:
     def _read_bodies(self, ids: Sequence[str], seq: int) -> dict[str, tuple[Body, Label]]:
         values = {"memory": self._store.memory, "ids": json.dumps(list(ids))}
         found = {}
-        for pattern, name, changed_seq, folded in self._store.read(lambda rows: rows.all(sql.SOME_PATTERNS, values)):
+        for pattern, name, changed_seq, folded in self._store.look(sql.SOME_PATTERNS, values):
             if changed_seq > seq:
                 raise Behind
             found[pattern] = _body(name, Folded.read(folded))
@@ -409,5 +410,10 @@ def _body(name: str, folded: Folded) -> tuple[Body, Label]:
 
 
 def _labelled(body: Body, label: Label, stm_label: Label | None) -> Body:
-    joined = label if stm_label is None else join(label, stm_label)
-    return Body(body.name, body.emotives, body.metadata, body.cost, joined.to_dict())
+    shown = _shown_label(label, stm_label)
+    return Body(body.name, body.emotives, body.metadata, body.cost, shown)
+
+
+@lru_cache(1_024)
+def _shown_label(label: Label, stm_label: Label | None) -> Mapping[str, Any]:
+    return (label if stm_label is None else join(label, stm_label)).to_dict()

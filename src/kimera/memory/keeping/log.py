@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows
@@ -36,12 +35,13 @@ GENESIS = "0" * 64
 ERASED = '{"erased":true}'
 EVERYTHING = 2**62
 
-canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
-"""Return the one JSON text of a value: sorted keys, no spaces."""
+canonical = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
+).encode
+"""Return the one JSON text of a value: sorted keys, no spaces. What goes in was cleaned, so nothing holds itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A record before it has its number. ``body`` is canonical JSON."""
 
     kind: str
@@ -63,8 +63,7 @@ class Entry:
         return cls(kind, at, text, payload_hash(text), **columns)
 
 
-@dataclass(frozen=True, slots=True)
-class LogRecord:
+class LogRecord(NamedTuple):
     """One record as it stands in the log."""
 
     seq: int
@@ -94,8 +93,10 @@ class LogRecord:
         return self.body == ERASED
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+COLUMNS = ("memory_id", *LogRecord._fields)
+
+
+class Head(NamedTuple):
     """Where the log ends."""
 
     seq: int = 0
@@ -138,10 +139,8 @@ def append(rows: Rows, memory: int, last: Head, entries: Sequence[Entry]) -> lis
     """Write entries behind ``last`` and return them with their numbers."""
     records = []
     for entry in entries:
-        seq = last.seq + 1
-        last_hash = last.hash
-        last = Head(seq, chain_hash(entry, seq, last_hash))
-        records.append(_numbered(entry, last, last_hash))
+        records.append(_numbered(entry, last))
+        last = Head(records[-1].seq, records[-1].hash)
     values = [_values(memory, item) for item in records]
     if len(values) == 1:
         rows.run(sql.APPEND, values[0])
@@ -177,40 +176,14 @@ def broken_links(records: Iterable[LogRecord]) -> Iterator[str]:
         last = Head(item.seq, item.hash)
 
 
-def _numbered(entry: Entry, last: Head, prev_hash: str) -> LogRecord:
+def _numbered(entry: Entry, last: Head) -> LogRecord:
+    seq = last.seq + 1
+    kind, at, body, hashed, source, session, unique, pattern, expires, origin, origin_seq = entry
+    made = chain_hash(entry, seq, last.hash)
     return LogRecord(
-        last.seq,
-        entry.kind,
-        entry.at,
-        entry.source,
-        entry.session_id,
-        entry.unique_id,
-        entry.pattern_id,
-        entry.body,
-        entry.payload_hash,
-        prev_hash,
-        last.hash,
-        entry.expires_at,
-        entry.origin,
-        entry.origin_seq,
+        seq, kind, at, source, session, unique, pattern, body, hashed, last.hash, made, expires, origin, origin_seq
     )
 
 
 def _values(memory: int, item: LogRecord) -> dict[str, Any]:
-    return {
-        "memory_id": memory,
-        "seq": item.seq,
-        "kind": item.kind,
-        "at": item.at,
-        "source": item.source,
-        "session_id": item.session_id,
-        "unique_id": item.unique_id,
-        "pattern_id": item.pattern_id,
-        "body": item.body,
-        "payload_hash": item.payload_hash,
-        "prev_hash": item.prev_hash,
-        "hash": item.hash,
-        "expires_at": item.expires_at,
-        "origin": item.origin,
-        "origin_seq": item.origin_seq,
-    }
+    return dict(zip(COLUMNS, (memory, *item), strict=True))

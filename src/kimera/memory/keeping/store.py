@@ -16,7 +16,7 @@ from kimera.memory.keeping.patterns import check_vectors, enter_all, teach
 from kimera.memory.observing.stm import Learnings
 from kimera.memory.observing.stm_sql import Lost
 from kimera.storage import memory as sql
-from kimera.storage.rows import Rows, Transactions
+from kimera.storage.rows import Rows, Statement, Transactions
 
 __all__ = ["MemoryStore"]
 
@@ -48,6 +48,13 @@ class MemoryStore:
         except StorageError as failure:
             raise unavailable(failure) from failure
 
+    def look(self, statement: Statement, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Return every row of one statement."""
+        try:
+            return self.transactions.look(statement, values)
+        except StorageError as failure:
+            raise unavailable(failure) from failure
+
     def write(self, work: Callable[[Rows], T]) -> T:
         """Run ``work`` in one transaction, return once committed; raises `ConflictError` on a view of the past."""
         if self.frozen:
@@ -61,7 +68,8 @@ class MemoryStore:
 
     def head(self) -> Head:
         """Return where the log ends now."""
-        last = self.read(lambda rows: head(rows, self.memory, lock=False))
+        found = self.look(sql.HEAD, {"memory": self.memory})
+        last = Head(*found[0]) if found else Head()
         self.known_seq = max(self.known_seq, last.seq)
         return last
 
@@ -72,8 +80,8 @@ class MemoryStore:
 
     def config(self) -> dict[str, Any]:
         """Return the options kept for this memory."""
-        found = self.read(lambda rows: rows.one(sql.FIND_MEMORY, {"tenant": self.tenant, "name": self.name}))
-        config: dict[str, Any] = json.loads(found[2]) if found is not None else {}
+        found = self.look(sql.FIND_MEMORY, {"tenant": self.tenant, "name": self.name})
+        config: dict[str, Any] = json.loads(found[0][2]) if found else {}
         return config
 
     def configure(self, config: dict[str, Any]) -> None:

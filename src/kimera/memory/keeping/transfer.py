@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from kimera.memory.keeping.store import MemoryStore
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows
 
-__all__ = ["Exported", "Imported", "copy_log", "export", "import_", "snapshot"]
+__all__ = ["Exported", "Imported", "check_file", "copy_log", "export", "import_", "snapshot"]
 
 FORMAT = "kimera.memory"
 VERSION = 1
@@ -123,6 +123,11 @@ def import_(store: MemoryStore, path: str | Path) -> Imported:
     done = store.write(work)
     store.known_seq = max(store.known_seq, done.seq)
     return done
+
+
+def check_file(path: str | Path) -> None:
+    """Raise `ValidationError` (IMPORT_CORRUPT) unless the file is a sound export, `NotFoundError` when it is none."""
+    _read_file(Path(path))
 
 
 def copy_log(source: MemoryStore, target: MemoryStore, until: int = EVERYTHING) -> None:
@@ -252,7 +257,7 @@ def _known(rows: Rows, store: MemoryStore) -> dict[tuple[str, int], int]:
 def _translated(record: LogRecord, numbers: Mapping[int, int], uid: str) -> Entry:
     """Return a foreign record with its references as numbers of this log."""
     origin, origin_seq = _identity(record, uid)
-    entry = replace(_entry(record), origin=origin, origin_seq=origin_seq)
+    entry = _entry(record)._replace(origin=origin, origin_seq=origin_seq)
     name = REFERENCES.get(record.kind)
     if name is None or record.erased:
         return entry
@@ -262,7 +267,7 @@ def _translated(record: LogRecord, numbers: Mapping[int, int], uid: str) -> Entr
             old = payload[key]
             payload[key] = [numbers[n] for n in old if n in numbers] if isinstance(old, list) else numbers[old]
     renewed = Entry.of(record.kind, record.at, payload)
-    return replace(entry, body=renewed.body, payload_hash=renewed.payload_hash)
+    return entry._replace(body=renewed.body, payload_hash=renewed.payload_hash)
 
 
 def _entry(record: LogRecord) -> Entry:

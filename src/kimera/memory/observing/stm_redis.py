@@ -132,7 +132,7 @@ class RedisStm:
 
     def load(self, held: Held) -> tuple[Held, Stm] | None:
         """Return the session as it is now, None when it is gone."""
-        row = self._transactions.read(lambda rows: rows.one(sql.READ_SESSION, {"session": held.key}))
+        row = next(iter(self._transactions.look(sql.READ_SESSION, {"session": held.key})), None)
         if row is None:
             return None
         stream, facts = self._keys(held)
@@ -204,7 +204,7 @@ class RedisStm:
         """Return what names the memory beyond its database: two databases may share one Redis."""
         known = self._uids.get(memory)
         if known is None:
-            row = self._transactions.read(lambda rows: rows.one(sql.UID_OF_MEMORY, {"memory": memory}))
+            row = next(iter(self._transactions.look(sql.UID_OF_MEMORY, {"memory": memory})), None)
             assert row is not None
             known = self._uids[memory] = str(row[0])
         return known

@@ -30,14 +30,13 @@ class SqlStm:
     def find(self, memory: int, session_id: str) -> Held | None:
         """Return a session, expired or not, or None."""
         values = {"memory": memory, "session_id": session_id}
-        row = self._transactions.read(lambda rows: rows.one(sql.FIND_SESSION, values))
-        return None if row is None else _held(memory, session_id, row)
+        found = self._transactions.look(sql.FIND_SESSION, values)
+        return _held(memory, session_id, found[0]) if found else None
 
     def homes(self, tenant: str, session_id: str) -> list[tuple[str, float]]:
         """Return the memories of a tenant that have a session of this name, and when it ends, in one look."""
         values = {"tenant": tenant, "session_id": session_id}
-        rows = self._transactions.read(lambda rows: rows.all(sql.SESSION_HOMES, values))
-        return [(name, expires_at) for name, expires_at in rows]
+        return [(name, expires_at) for name, expires_at in self._transactions.look(sql.SESSION_HOMES, values)]
 
     def create(self, memory: int, session_id: str, config: Mapping[str, Any], now: float, expires_at: float) -> Held:
         """Return the new session, or the one another caller made meanwhile."""
@@ -90,8 +89,8 @@ class SqlStm:
 
     def is_current(self, held: Held, stm: Stm) -> bool:
         """Return whether nobody has stepped since ``stm`` was loaded."""
-        row = self._transactions.read(lambda rows: rows.one(sql.READ_SESSION, {"session": held.key}))
-        return row is not None and row[6] == stm.version
+        found = self._transactions.look(sql.VERSION_OF_SESSION, {"session": held.key})
+        return bool(found) and found[0][0] == stm.version
 
     def step(self, held: Held, stm: Stm, change: StmChange, expires_at: float, teach: Teach | None) -> Learnings:
         """Keep a step and what it learns, all or nothing; return what was learned, or None when ``stm`` was old."""
@@ -112,8 +111,7 @@ class SqlStm:
     def count(self, memory: int, now: float) -> int:
         """Return how many sessions of a memory live."""
         values = {"memory": memory, "now": now}
-        row = self._transactions.read(lambda rows: rows.one(sql.COUNT_SESSIONS, values))
-        return int(row[0]) if row else 0
+        return int(self._transactions.look(sql.COUNT_SESSIONS, values)[0][0])
 
     def sweep(self, now: float) -> int:
         """Drop the sessions that have outlived their time; return how many."""

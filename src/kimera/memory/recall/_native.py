@@ -82,16 +82,18 @@ def reaching_rows(sums: Any, needed: Any, lengths: Any, frequency: Any) -> Any: 
 def filter_by_subsequence(
     rows: Any, token_starts: Any, tokens: Any, local: Any, masks: Any, observed: int, needed: Any, kept: Any
 ) -> None:  # pragma: no cover - compiled
-    """Mark the rows whose longest common subsequence with the query reaches what is needed (at most 64 observed)."""
+    """Mark the rows whose longest common subsequence with the query reaches what is needed (at most 64 observed).
+
+    The last of ``masks`` is empty: it stands for what was not observed (-1) and changes nothing, without a branch.
+    """
     full = ~np.uint64(0) if observed == 64 else (_ONE << np.uint64(observed)) - _ONE
     for i in range(len(rows)):
         low, high = token_starts[rows[i]], token_starts[rows[i] + 1]
         state = full
         for t in range(low, high):
-            at = local[tokens[t]]
-            if at >= 0:
-                hit = state & masks[at]
-                state = ((state + hit) | (state - hit)) & full
+            hit = state & masks[local[tokens[t]]]
+            state = (state + hit) | (state - hit)  # carries go upwards only: what leaves the low bits never returns
+        state &= full
         left = 0
         while state:
             state &= state - _ONE

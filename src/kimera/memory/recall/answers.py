@@ -23,13 +23,14 @@ from kimera.memory.recall.guard import guard
 from kimera.memory.recall.next import next_events
 from kimera.memory.recall.outgrown import Wanted
 from kimera.memory.recall.predict import predict
+from kimera.memory.recall.shown import footprint, unmade
 from kimera.memory.recall.why import why
 from kimera.memory.symbols import Events
 
 __all__ = ["Answers", "Question"]
 
 T = TypeVar("T")
-KEPT = 256
+KEPT, KEPT_BYTES = 256, 32 * 2**20  # predictions, and what they may take together
 LOOKS = 16
 
 
@@ -50,13 +51,17 @@ class Question:
 
 
 class Answers:
-    """Answers on the newest view. Predictions are kept by number, options and events, so none is ever stale."""
+    """Answers on the newest view. Predictions are kept by number, options and events, so none is ever stale.
+
+    Those of an older number are asked for no more, and go when the first of a newer one is kept.
+    """
 
     def __init__(self, store: MemoryStore, follower: Follower, tuning: MemoryTuning) -> None:
         self._store = store
         self._follower = follower
         self._tuning = tuning
-        self._kept: OrderedDict[Any, Predictions] = OrderedDict()
+        self._kept: OrderedDict[Any, tuple[Predictions, int]] = OrderedDict()
+        self._bytes = self._newest = 0
         self._lock = threading.Lock()
         self.counts = CacheCounts()
 
@@ -175,18 +180,28 @@ class Answers:
             known = self._kept.get(key)
             if known is None:
                 self.counts.misses += 1
-            else:
-                self.counts.hits += 1
-                self._kept.move_to_end(key)
-            return known
+                return None
+            self.counts.hits += 1
+            self._kept.move_to_end(key)
+        return unmade(known[0])
 
     def _keep(self, key: Any, answer: Predictions) -> None:
-        if not self._tuning.caches:
+        size = footprint(answer)
+        if not self._tuning.caches or size > KEPT_BYTES:
             return
         with self._lock:
-            self._kept[key] = answer
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+            if key[0] < self._newest:
+                return
+            if key[0] > self._newest:
+                self.counts.evictions += len(self._kept)
+                self._kept.clear()
+                self._newest, self._bytes = key[0], 0
+            _, before = self._kept.pop(key, (None, 0))
+            self._kept[key] = unmade(answer), size
+            self._bytes += size - before
+            while len(self._kept) > KEPT or self._bytes > KEPT_BYTES:
+                _, (_, gone) = self._kept.popitem(last=False)
+                self._bytes -= gone
                 self.counts.evictions += 1
 
 

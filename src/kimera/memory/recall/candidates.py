@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from kimera.memory.contracts import MemoryTuning, RecallOptions
 from kimera.memory.index.overlap import Overlap, count_overlaps, needed_overlap
 from kimera.memory.index.view import View
-from kimera.memory.recall.align import Aligned, Block, align_rows_plainly, blocks_of, cosine_of_row
+from kimera.memory.recall.align import Aligned, align_rows_plainly, blocks_of, cosine_of_row
 from kimera.memory.recall.figures import ratio
 from kimera.memory.recall.kernels import kernels
 from kimera.memory.recall.query import Query
 
-__all__ = ["align_rows", "blocks_of_rows", "possible_rows"]
+__all__ = ["align_rows", "pairs_of_rows", "possible_rows"]
 
 Rows = NDArray[np.int64]
 EXACT = float(2**53)  # whole numbers up to here are exact as float64
@@ -139,12 +139,27 @@ def align_rows(view: View, query: Query, rows: Rows) -> Aligned:
     return Aligned(rows, matched, blocks, first, last, size, cosine)
 
 
-def blocks_of_rows(view: View, query: Query, rows: Rows) -> list[list[Block]]:
-    """Return the matching blocks of each row."""
+def pairs_of_rows(view: View, query: Query, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the matched pairs of all rows, in order, as two columns (index in P, in S), and where each row's end."""
     native = kernels(view.tuning)
     if native is None or not len(rows):
-        return [blocks_of(p := view.row_tokens(row), query.numbers_for(p)) for row in rows.tolist()]
-    numbers, longest = _numbers(view, query), view.longest
+        found = [blocks_of(p := view.row_tokens(row), query.numbers_for(p)) for row in rows.tolist()]
+        counts = np.array([*map(len, found)], dtype=np.int64)
+        runs = np.array([run for blocks in found for run in blocks], dtype=np.int64).reshape(-1, 3)
+    else:
+        counts, blocks = _blocks_natively(native, view, query, rows)
+        runs = blocks[np.arange(blocks.shape[1]) < counts[:, None]]
+    a, b, size = runs.T
+    ends = np.cumsum(size)
+    within = np.arange(size.sum()) - np.repeat(ends - size, size)
+    pairs = np.stack([np.repeat(a, size) + within, np.repeat(b, size) + within], axis=1)
+    before = np.concatenate([[0], ends])
+    return pairs, before[np.cumsum(counts)]
+
+
+def _blocks_natively(native: Any, view: View, query: Query, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many blocks each row has, and these: shape (rows, most there can be, 3)."""
+    numbers = _numbers(view, query)
     counts = np.empty(len(rows), dtype=np.int64)
     blocks = np.empty((len(rows), len(query.texts) + 1, 3), dtype=np.int64)
     native.blocks_of_many(
@@ -156,11 +171,11 @@ def blocks_of_rows(view: View, query: Query, rows: Rows) -> list[list[Block]]:
         numbers.known,
         numbers.near_starts,
         numbers.near,
-        longest,
+        view.longest,
         counts,
         blocks,
     )
-    return [[Block(*b) for b in blocks[k, :count].tolist()] for k, count in enumerate(counts.tolist())]
+    return counts, blocks
 
 
 def _in_sequence(view: View, query: Query, rows: Rows, needed: NDArray[np.int32]) -> Rows:
@@ -169,9 +184,8 @@ def _in_sequence(view: View, query: Query, rows: Rows, needed: NDArray[np.int32]
     if native is None or query.near or len(query.texts) > WORD or len(rows) < FEW:
         return rows
     numbers = _numbers(view, query)
-    masks = np.zeros(numbers.known, dtype=np.uint64)
-    for place, symbol in enumerate(numbers.observed.tolist()):
-        masks[symbol] |= np.uint64(1 << place)
+    masks = np.zeros(numbers.known + 1, dtype=np.uint64)
+    np.bitwise_or.at(masks, numbers.observed, np.uint64(1) << np.arange(len(numbers.observed), dtype=np.uint64))
 
     def kept(some: Rows) -> NDArray[np.bool_]:
         found = np.empty(len(some), dtype=np.bool_)

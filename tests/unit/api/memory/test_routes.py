@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.api.asgi import Call
 from tests.unit.api.conftest import Caller
 
 from kimera.api import create_app
+from kimera.memory import Memories
 from kimera.missions import control
 from kimera.storage.keys import Keys
 
@@ -127,67 +131,6 @@ async def test_a_tenant_sees_nothing_of_another(home: control.Home, keys: Keys, 
     assert 0 == (await one.get(f"{M}/sessions/s-x/stm")).json()["length"]
 
 
-BAD: list[tuple[str, str, Any, int, str]] = [
-    ("POST", "/observe", {"strings": [""]}, 422, "SYMBOL_INVALID"),
-    ("POST", "/observe", {"strings": ["a\0b"]}, 422, "SYMBOL_INVALID"),
-    ("POST", "/observe", {"strings": ["x" * 4_097]}, 422, "SYMBOL_INVALID"),
-    ("POST", "/observe", {"strings": ["x" * (1 << 19)]}, 422, "SYMBOL_INVALID"),
-    ("POST", "/observe", {"strings": ["VCTR|v1:abc"]}, 422, "SYMBOL_RESERVED"),
-    ("POST", "/observe", {"strings": "abc"}, 422, "BODY_INVALID"),
-    ("POST", "/observe", {"strings": [1]}, 422, "BODY_INVALID"),
-    ("POST", "/observe", {"symbols": ["a"]}, 422, "BODY_INVALID"),
-    ("POST", "/observe", [1], 422, "BODY_INVALID"),
-    ("POST", "/observe", {"vectors": [[]]}, 422, "VECTOR_INVALID"),
-    ("POST", "/observe", {"emotives": {"joy": True}}, 422, "EMOTIVES_INVALID"),
-    ("POST", "/observe", {"emotives": {"joy": "1"}}, 422, "EMOTIVES_INVALID"),
-    ("POST", "/observe", {"metadata": {"k": "x" * 70_000}}, 422, "METADATA_INVALID"),
-    ("POST", "/observe?memory=a%00b", {"strings": ["a"]}, 422, "MEMORY_NAME_INVALID"),
-    ("POST", "/sessions", {"config": {"recall_threshold": 2}}, 422, "CONFIG_INVALID"),
-    ("POST", "/sessions", {"config": {"memory": "x"}}, 422, "CONFIG_INVALID"),
-    ("POST", "/sessions/s/config", {"no_such": 1}, 422, "CONFIG_INVALID"),
-    ("GET", "/sessions/s/predictions?recall_threshold=2", None, 422, "CONFIG_INVALID"),
-    ("GET", "/sessions/s/predictions?self=1", None, 422, "CONFIG_INVALID"),
-    ("GET", "/sessions/s/next?max_order=x", None, 422, "CONFIG_INVALID"),
-    ("GET", "/sessions/s/why/nope", None, 404, "PATTERN_NOT_FOUND"),
-    ("POST", "/predictions", {"events": [["a"]], "filter_pipeline": ["minhash"]}, 422, "CONFIG_INVALID"),
-    ("POST", "/predictions", {"events": 3}, 422, "BODY_INVALID"),
-    ("POST", "/sessions/s/learn", None, 400, "PATTERN_TOO_SHORT"),
-    ("POST", "/sessions/nope/learn", None, 404, "SESSION_NOT_FOUND"),
-    ("GET", "/patterns?memory=nope", None, 404, "MEMORY_NOT_FOUND"),
-    ("POST", "/forget", {}, 422, "SELECTOR_REQUIRED"),
-    ("POST", "/undo", {"seq": 99}, 404, "SEQ_NOT_FOUND"),
-    ("POST", "/sessions", {"session_id": "s", "memory": "elsewhere"}, 409, "SESSION_CONFLICT"),
-    ("POST", "/traces", {"records": [3], "format": "otlp"}, 422, "BODY_INVALID"),
-    ("POST", "/traces", {"records": [], "format": "csv"}, 422, "BODY_INVALID"),
-    ("PUT", "/patterns/nope", {"events": [["a"], ["b"]]}, 404, "PATTERN_NOT_FOUND"),
-]
-
-
-async def test_bad_input_has_its_code_and_changes_nothing(client: httpx.AsyncClient) -> None:
-    """Promise: each line of the table of bad input gets its status and code; memory and session stay as they are."""
-    await teach(client, ["a"], ["b"])
-    await client.post(f"{M}/sessions", json={"session_id": "s"})
-
-    async def state() -> list[Any]:
-        asked = (f"{M}/state-hash", f"{M}/sessions/s/stm", f"{M}/sessions/s-default/stm")
-        return [(await client.get(path)).json() for path in asked]
-
-    before = await state()
-    for method, path, body, status, code in BAD:
-        answer = await client.request(method, M + path, json=body)
-        told = answer.json()
-        assert (status, code) == (answer.status_code, told["code"]), (method, path, body, told)
-        assert told["request_id"] and told["next_step"]
-    assert before == await state()
-
-
-async def test_what_json_cannot_say_is_refused_before_it_is_read(client: httpx.AsyncClient) -> None:
-    """Promise: NaN, half a surrogate pair and broken JSON are a 4xx with a code."""
-    for raw in (b'{"emotives": {"joy": NaN}}', b'{"strings": ["\\ud800"]}', b'{"strings": ["a"'):
-        answer = await client.post(f"{M}/observe", content=raw, headers={"content-type": "application/json"})
-        assert (400, "JSON_INVALID") == (answer.status_code, answer.json()["code"])
-
-
 ODD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40)
 SPECIAL = st.sampled_from(
     ["'; DROP TABLE memory_log; --", '"', "\\", "%", "_", "\n", "a b", "${x}", "../..", "é" * 2_000]
@@ -250,3 +193,46 @@ async def test_an_outcome_of_another_shape_is_refused(client: httpx.AsyncClient,
     before = (await client.get(f"{M}/state-hash")).json()
     answer = await client.post(f"{M}/traces", json={"records": [log], "format": "mcp", "outcome": outcome})
     assert (422, before) == (answer.status_code, (await client.get(f"{M}/state-hash")).json()), answer.text
+
+
+def test_the_root_table_is_the_same_functions(home: control.Home) -> None:
+    """Promise: with --kato each address below /api/memory stands at the root too: same code, scope and shape."""
+    app = create_app(home, kato=True)
+    routes = {(method, r.path): r for r in app.routes if isinstance(r, APIRoute) for method in r.methods or ()}
+    below = {(method, path): route for (method, path), route in routes.items() if path.startswith(M)}
+    assert len(below) > 40
+    paths, scopes = app.openapi()["paths"], app.state.gate.board.scopes
+    for (method, path), route in below.items():
+        root = path.removeprefix(M)
+        other = routes[method, root]
+        assert route.endpoint.__code__ is other.endpoint.__code__, path
+        assert scopes[method, path] == scopes[method, root]
+        shown, again = (dict(paths[at.replace(":path", "")][method.lower()]) for at in (path, root))
+        assert f"memory_{again.pop('operationId').removeprefix('kato_')}" == shown.pop("operationId")
+        assert shown == again
+
+
+async def test_the_log_is_followed_as_it_grows(home: control.Home) -> None:
+    """Promise: the stream gives records above Last-Event-ID at once and later ones as they come."""
+    app = create_app(home)
+    app.state.memories = Memories.open(home.database, stm="served", clock=home.clock, settings=home.settings)
+    memory = app.state.memories.get()
+    memory.learn([["a"], ["b"]])
+    memory.learn([["a"], ["c"]])
+    call = Call(app, "GET", f"{M}/events", {"last-event-id": "1"})
+    while b"id: 2\n" not in call.body:
+        await call.until(len(call.sent) + 1)
+    await asyncio.to_thread(memory.learn, [["a"], ["d"]])
+    while b"id: 3\n" not in call.body:
+        await call.until(len(call.sent) + 1)
+    assert b"id: 1\n" not in call.body and call.fields["content-type"].startswith("text/event-stream")
+    call.hang_up()
+    await asyncio.wait_for(call.task, 5)
+
+
+async def test_a_wrong_place_in_the_log_is_refused(client: httpx.AsyncClient) -> None:
+    """Promise: what is no log number is a 422 before any stream begins."""
+    await teach(client, ["a"], ["b"])
+    for asked in ({"params": {"after": "x"}}, {"params": {"after": -1}}, {"headers": {"last-event-id": "x"}}):
+        assert 422 == (await client.get(f"{M}/events", **asked)).status_code  # type: ignore[arg-type]
+    assert 404 == (await client.get(f"{M}/events", params={"memory": "nope"})).status_code

@@ -1,0 +1,57 @@
+"""Answers that are kept: the same again without work, within a budget, nobody's objects."""
+
+from __future__ import annotations
+
+import pytest
+
+from kimera.memory import Memory
+from kimera.memory.recall import answers
+from kimera.memory.recall.shown import footprint
+
+
+def taught() -> Memory:
+    """Return a memory of fifty patterns that begin alike."""
+    memory = Memory.open(":memory:")
+    memory.learn_all([{"events": [["a"], [f"b{n}"], [f"c{n % 7}"]]} for n in range(50)])
+    return memory
+
+
+def test_the_same_question_is_answered_from_what_is_kept() -> None:
+    """Promise: asked again, the same bytes come without work; what the first asker made of them is not held."""
+    with taught() as memory:
+        first = memory.predict([["a"]])
+        seen = first.predictions[0]
+        again = memory.predict([["a"]])
+        assert (1, 1) == (memory.answers.counts.hits, memory.answers.counts.misses)
+        assert first == again and first.to_json() == again.to_json()
+        assert again.predictions[0] == seen and again.predictions[0] is not seen
+        memory.learn([["a"], ["new"]])
+        assert 51 == len(memory.predict([["a"]]).predictions)
+
+
+def test_what_is_kept_stays_within_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: the oldest answers go when their bytes exceed the budget; one that is larger alone is never kept."""
+    with taught() as memory:
+        size = footprint(memory.predict([["a"]]))
+        assert 10_000 < size < 200_000
+        monkeypatch.setattr(answers, "KEPT_BYTES", 3 * size)
+        for n in range(9):
+            memory.predict([["a"], [f"x{n}"]])
+        assert 3 == memory.answers.kept and memory.answers.counts.evictions >= 7
+        monkeypatch.setattr(answers, "KEPT_BYTES", size // 2)
+        assert memory.predict([["a"]]).predictions and 3 >= memory.answers.kept
+        memory.predict([["c1"]])
+        assert 1 == memory.answers.kept
+
+
+def test_answers_go_with_the_record_they_belong_to() -> None:
+    """Promise: once the log has gone on, what was kept before takes no room, and a late answer is not kept."""
+    with taught() as memory:
+        for n in range(5):
+            memory.predict([["a"], [f"x{n}"]])
+        assert 5 == memory.answers.kept
+        memory.learn([["a"], ["new"]])
+        found = memory.predict([["a"]])
+        assert 1 == memory.answers.kept and 5 == memory.answers.counts.evictions
+        memory.answers._keep((found.memory_seq - 1, "late"), found)
+        assert 1 == memory.answers.kept
