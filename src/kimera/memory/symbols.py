@@ -145,6 +145,8 @@ def clean_metadata(metadata: object, where: str = "metadata") -> dict[str, Any]:
         return {}
     if not isinstance(metadata, Mapping):
         raise _wrong_type(where, "an object", metadata, "METADATA_INVALID")
+    if not metadata:
+        return {}
     problem = "Metadata is JSON: text keys, and values of text, numbers, true, false, null, lists and objects."
     try:
         data = json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False).encode()

@@ -26,6 +26,7 @@ from kimera.memory.symbols import (
 __all__ = ["Observation", "SequenceObserved", "Step", "clean_observation", "clean_sequence", "observe"]
 
 OBSERVATIONS = 10_000
+EMPTY: tuple[Any, ...] = ((), [])
 FIELDS = ("strings", "vectors", "emotives", "metadata", "unique_id", "source", "label", "predict", "guard")
 
 
@@ -91,8 +92,8 @@ def clean_observation(
     return Observation(
         event,
         named,
-        clean_emotives(emotives) if emotives else {},
-        clean_metadata(metadata) if metadata else {},
+        clean_emotives(emotives),
+        clean_metadata(metadata),
         clean_text(unique_id, "unique_id") if unique_id is not None else None,
         origin,
         clean_label(label, origin),
@@ -215,7 +216,7 @@ def _default_label(source: str) -> Label:
 
 
 def _event(strings: object, vectors: object, named: dict[str, tuple[float, ...]], sort: bool) -> Event:
-    if not vectors and isinstance(strings, list | tuple) and len(strings) <= EVENT_SYMBOLS:
+    if vectors in EMPTY and isinstance(strings, list | tuple) and len(strings) <= EVENT_SYMBOLS:
         plain = [clean_symbol(item) for item in strings]
         if not any(item.startswith("VCTR|") for item in plain):
             return tuple(sorted(plain) if sort else plain)
