@@ -104,6 +104,13 @@ class Settings(BaseSettings):
     )
     max_upload_bytes: int = Field(default=64 << 20, ge=1, description="Largest body of an upload.")
     body_timeout: float = Field(default=30.0, gt=0, description="Seconds a request's body may take to arrive.")
+    heap_arenas: int = Field(
+        default=2,
+        ge=0,
+        le=1024,
+        description="Arenas of glibc's heap that `kimera serve` spreads its threads over; more of them keep more "
+        "memory than is in use. 0: as MALLOC_ARENA_MAX says, else eight per core. No effect with other C libraries.",
+    )
     max_requests: int = Field(default=128, ge=1, description="Requests answered at once; more get 503.")
     max_streams: int = Field(default=256, ge=1, description="Event streams open at once; more get 503.")
     rate_per_key: float = Field(default=200.0, gt=0, description="Requests a second per key; bursts of twice that.")

@@ -23,11 +23,13 @@ def serve_command(host: str | None, port: int | None, no_worker: bool, kato: boo
     with exit code 0. A second signal ends it at once.
     """
     from kimera import telemetry
+    from kimera.api.heap import limit_arenas
     from kimera.api.serve import serve
     from kimera.missions import control
 
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = load_settings().model_copy(update=given)
+    limit_arenas(settings.heap_arenas)
     log = telemetry.get_logger("serve")
 
     def say(words: str) -> None:

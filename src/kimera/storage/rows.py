@@ -116,15 +116,19 @@ class StatementTimes:
 
 
 class Rows:
-    """One connection of the driver. Values go by name; raises `DBAPIError` like SQLAlchemy does."""
+    """One connection of the driver. Values go by name; raises `DBAPIError` like SQLAlchemy does.
 
-    __slots__ = ("_texts", "connection", "database", "dialect", "times")
+    ``kept`` is what its user remembers of what was written here; a transaction that is undone empties it.
+    """
+
+    __slots__ = ("_texts", "connection", "database", "dialect", "kept", "times")
 
     def __init__(self, database: Database, connection: Any, times: StatementTimes | None = None) -> None:
         self.database = database
         self.connection = connection
         self.dialect = database.engine.dialect.name
         self.times = times
+        self.kept: dict[int, Any] = {}
         self._texts = TEXTS[self.dialect]
 
     def text(self, statement: Statement) -> _Text:
@@ -281,7 +285,8 @@ class Transactions:
             self._resting.pop().close()
 
     def _write_group(self) -> None:
-        group: list[_Ticket[Any]] = []
+        group = [self._waiting.popleft()]
+        group[0].taken = True
         while self._waiting and len(group) < GROUP:
             group.append(self._waiting.popleft())
             group[-1].taken = True
@@ -354,6 +359,7 @@ class Transactions:
     def _undo(self, failure: BaseException) -> None:
         assert self._writer is not None
         if self._shared or isinstance(failure, KimeraError):
+            self._writer.rows.kept.clear()
             self._writer.rows.connection.rollback()
             return
         # whatever state the connection is in, the next write begins on a fresh one

@@ -42,3 +42,16 @@ def test_what_is_kept_stays_within_its_bytes(monkeypatch: pytest.MonkeyPatch) ->
         assert memory.predict([["a"]]).predictions and 3 >= memory.answers.kept
         memory.predict([["c1"]])
         assert 1 == memory.answers.kept
+
+
+def test_answers_go_with_the_record_they_belong_to() -> None:
+    """Promise: once the log has gone on, what was kept before takes no room, and a late answer is not kept."""
+    with taught() as memory:
+        for n in range(5):
+            memory.predict([["a"], [f"x{n}"]])
+        assert 5 == memory.answers.kept
+        memory.learn([["a"], ["new"]])
+        found = memory.predict([["a"]])
+        assert 1 == memory.answers.kept and 5 == memory.answers.counts.evictions
+        memory.answers._keep((found.memory_seq - 1, "late"), found)
+        assert 1 == memory.answers.kept

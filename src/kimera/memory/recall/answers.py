@@ -51,14 +51,17 @@ class Question:
 
 
 class Answers:
-    """Answers on the newest view. Predictions are kept by number, options and events, so none is ever stale."""
+    """Answers on the newest view. Predictions are kept by number, options and events, so none is ever stale.
+
+    Those of an older number are asked for no more, and go when the first of a newer one is kept.
+    """
 
     def __init__(self, store: MemoryStore, follower: Follower, tuning: MemoryTuning) -> None:
         self._store = store
         self._follower = follower
         self._tuning = tuning
         self._kept: OrderedDict[Any, tuple[Predictions, int]] = OrderedDict()
-        self._bytes = 0
+        self._bytes = self._newest = 0
         self._lock = threading.Lock()
         self.counts = CacheCounts()
 
@@ -187,6 +190,12 @@ class Answers:
         if not self._tuning.caches or size > KEPT_BYTES:
             return
         with self._lock:
+            if key[0] < self._newest:
+                return
+            if key[0] > self._newest:
+                self.counts.evictions += len(self._kept)
+                self._kept.clear()
+                self._newest, self._bytes = key[0], 0
             _, before = self._kept.pop(key, (None, 0))
             self._kept[key] = unmade(answer), size
             self._bytes += size - before
