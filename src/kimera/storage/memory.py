@@ -75,9 +75,10 @@ APPEND_NEXT = Named(
         "WITH locked AS MATERIALIZED (SELECT id FROM memory_memories WHERE id = :memory_id FOR UPDATE) "
         "INSERT INTO memory_log (memory_id, seq, kind, at, source, session_id, unique_id, pattern_id, body, "
         "payload_hash, prev_hash, hash, expires_at, origin, origin_seq) SELECT id, CAST(:seq AS bigint), :kind, "
-        "CAST(:at AS float8), :source, :session_id, :unique_id, :pattern_id, :body, :payload_hash, :prev_hash, :hash, "
-        "CAST(:expires_at AS float8), :origin, CAST(:origin_seq AS bigint) FROM locked WHERE EXISTS (SELECT 1 FROM "
-        "memory_log WHERE memory_id = :memory_id AND seq = :seq - 1 AND hash = :prev_hash) "
+        "CAST(:at AS float8), :source, :session_id, :unique_id, :pattern_id, :body, :payload_hash, "
+        "CAST(:prev_hash AS text), :hash, CAST(:expires_at AS float8), :origin, CAST(:origin_seq AS bigint) "
+        "FROM locked WHERE EXISTS (SELECT 1 FROM memory_log WHERE memory_id = locked.id "
+        "AND seq = CAST(:seq AS bigint) - 1 AND hash = CAST(:prev_hash AS text)) "
         "ON CONFLICT (memory_id, seq) DO NOTHING"
     ),
 )
