@@ -25,6 +25,7 @@ from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.routing import APIRoute
 from fastapi.utils import is_body_allowed_for_status_code
 from starlette.datastructures import QueryParams
+from starlette.exceptions import HTTPException
 
 from kimera.api.workers import Workers
 
@@ -36,7 +37,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Errors = list[Any]
 
-JSON = b"application/json"
+USUAL = frozenset({b"", b"application/json"})
 SCALARS = frozenset({str, int, float, bool, NoneType})
 ABSENT: Any = object()
 SHORT_QUERY = 256
@@ -104,11 +105,21 @@ class Direct:
         self._framework: App = route.app
         self._entry = _Entry(route.dependant)
 
+    def takes(self, scope: Scope) -> bool:
+        """Return whether the body, if any, is in the usual form; any other is the framework's to refuse."""
+        return self._entry.body is None or scope["state"]["kind"] in USUAL
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._entry.body is not None and scope["state"]["kind"] not in {b"", JSON}:
+        if not self.takes(scope):
             await self._framework(scope, receive, send)
             return
-        response = await self._workers.run(self._answer, Request(scope, receive, send))
+        request = Request(scope, receive, send)
+        try:
+            response = await self._workers.run(self._answer, request)
+        except (HTTPException, RequestValidationError) as error:
+            handlers = request.app.exception_handlers
+            handler = next(handlers[kind] for kind in type(error).__mro__ if kind in handlers)
+            response = await handler(request, error)
         await response(scope, receive, send)
 
     def _answer(self, request: Request) -> Response:

@@ -105,7 +105,7 @@ class Exchange:
         self._span = self.gate.traffic.begin(self.request_id, self.headers.get(b"traceparent"))
         try:
             if await self._admit():
-                await app(self.scope, self.receive, self.send)
+                await (self.gate.board.direct(self.scope) or app)(self.scope, self.receive, self.send)
         except KimeraError as error:
             self.refusal = self.refusal or for_error(error, "query" if self.method in BODYLESS else "body")
         except asyncio.CancelledError:

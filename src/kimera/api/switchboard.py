@@ -107,13 +107,19 @@ class Switchboard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = self.find(scope["method"], scope["path"]) if scope["type"] == "http" else None
-        if found is None:
-            await self._router(scope, receive, send)
-            return
+        await (self._router if found is None else self._enter(scope, found))(scope, receive, send)
+
+    def direct(self, scope: Scope) -> App | None:
+        """Return the route if it can answer without the framework's layers around it, else None."""
+        found = self.find(scope["method"], scope["path"])
+        return self._enter(scope, found) if found is not None and found[0].app.direct(scope) else None
+
+    def _enter(self, scope: Scope, found: Found) -> App:
         route, parameters = found
         scope["route"], scope["endpoint"], scope["router"] = route, route.endpoint, self._app.router
         scope["path_params"] = dict(parameters)
-        await route.app(scope, receive, send)
+        entered: App = route.app
+        return entered
 
 
 class _Guarded:
@@ -123,6 +129,10 @@ class _Guarded:
 
     def __init__(self, app: App, needed: str) -> None:
         self.app, self.needed = app, needed
+
+    def direct(self, scope: Scope) -> bool:
+        """Return whether this request needs nothing of the framework's layers."""
+        return isinstance(self.app, Direct) and self.app.takes(scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.needed != "public" and self.needed not in scope["state"]["principal"].scopes:

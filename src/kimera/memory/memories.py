@@ -143,6 +143,9 @@ class Memories:
         Raises `NotFoundError` (SESSION_NOT_FOUND, SESSION_EXPIRED), `ConflictError` (SESSION_CONFLICT) when it lives on
         another memory than the one given.
         """
+        if create:
+            clean_text(session_id, "session_id")
+            clean_options(config if ttl_seconds is None else {**config, "ttl_seconds": ttl_seconds})
         home = self.session_home(session_id, tenant=tenant)
         if home is not None and memory is not None and home[0] != memory and not home[1]:
             raise ConflictError(
@@ -150,8 +153,6 @@ class Memories:
                 error_code="SESSION_CONFLICT",
             )
         if create:
-            clean_text(session_id, "session_id")
-            clean_options(config if ttl_seconds is None else {**config, "ttl_seconds": ttl_seconds})
             return self.get(memory or "default", tenant=tenant).session(session_id, ttl_seconds=ttl_seconds, **config)
         if home is None:
             raise NotFoundError(f"There is no session {session_id}.", error_code="SESSION_NOT_FOUND")
@@ -177,6 +178,10 @@ class Memories:
 
     def session_home(self, session_id: str, *, tenant: str = "local") -> tuple[str, bool] | None:
         """Return the memory a session lives on and whether it has expired; None when there is none. Is no use of it."""
+        try:
+            clean_text(session_id, "session_id")
+        except ValidationError:  # no session can have such a name, and not every store can be asked for it
+            return None
         now = self.clock.now().timestamp()
         with store_errors():
             found = [(name, expires_at <= now) for name, expires_at in self._homes(session_id, tenant)]

@@ -73,11 +73,11 @@ def is_plain(events: Iterable[Any]) -> bool:
         symbols += event
     try:
         text = "\0".join(symbols)
-    except TypeError:
+        size = len(text) if text.isascii() else len(text.encode())
+    except (TypeError, UnicodeEncodeError):
         return False
     return (
-        len(text) <= SYMBOL_BYTES  # together, so each of them
-        and text.isascii()
+        size <= SYMBOL_BYTES  # together, so each of them
         and VECTOR_PREFIX not in text
         and text.count("\0") == max(0, len(symbols) - 1)
         and "" not in symbols
@@ -166,6 +166,8 @@ def clean_metadata(metadata: object, where: str = "metadata") -> dict[str, Any]:
         return {}
     if not isinstance(metadata, Mapping):
         raise _wrong_type(where, "an object", metadata, "METADATA_INVALID")
+    if not metadata:
+        return {}
     problem = "Metadata is JSON: text keys, and values of text, numbers, true, false, null, lists and objects."
     try:
         data = json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False).encode()

@@ -113,7 +113,7 @@ def lessons_of(
     now: float = 0.0,
 ) -> list[tuple[Trace, Lesson | None]]:
     """Return each trace with what it teaches, None below two symbols; raises `ValidationError`."""
-    origin = clean_text(source or format, "source")
+    origin = clean_text(source, "source") or clean_text(format, "format")
     label, worth = clean_label(None, origin), outcome_of(outcome)
     found: list[tuple[Trace, Lesson | None]] = []
     for trace in convert(records, format, ATTRIBUTES if attributes is None else attributes):

@@ -211,14 +211,14 @@ class _Ticket(Generic[T]):
 
 
 class _Lent:
-    """A connection of the pool in our hands; in autocommit on PostgreSQL, so that one look needs no transaction."""
+    """A connection of the pool in our hands; to read on PostgreSQL in autocommit: one look needs no transaction."""
 
     __slots__ = ("lease", "rows")
 
-    def __init__(self, database: Database, times: StatementTimes | None) -> None:
+    def __init__(self, database: Database, times: StatementTimes | None, *, autocommit: bool) -> None:
         self.lease = database.engine.raw_connection()
         connection: Any = self.lease.driver_connection
-        if not database.embedded:
+        if autocommit and not database.embedded:
             connection.autocommit = True
         self.rows = Rows(database, connection, times)
 
@@ -301,7 +301,8 @@ class Transactions:
     def _commit(self, group: Iterable[_Ticket[Any]]) -> None:
         rows = self._open()
         try:
-            rows.run(BEGIN)
+            if self.database.embedded:
+                rows.run(BEGIN)
             values = [(ticket, ticket.work(rows)) for ticket in group]
             rows.connection.commit()
         except BaseException as failure:
@@ -317,7 +318,7 @@ class Transactions:
         try:
             lent = self._resting.pop()
         except IndexError:
-            lent = _Lent(self.database, self.times)
+            lent = _Lent(self.database, self.times, autocommit=True)
         sound = False
         try:
             if begin is not None:
@@ -353,7 +354,7 @@ class Transactions:
 
     def _open(self) -> Rows:
         if self._writer is None:
-            self._writer = _Lent(self.database, self.times)
+            self._writer = _Lent(self.database, self.times, autocommit=False)
         return self._writer.rows
 
     def _undo(self, failure: BaseException) -> None:
@@ -367,7 +368,7 @@ class Transactions:
         writer.lease.invalidate()
 
 
-BEGIN = Named(sqlite=sa.text("BEGIN IMMEDIATE"), postgresql=sa.text("BEGIN"))
+BEGIN = sa.text("BEGIN IMMEDIATE")
 BEGIN_READ = Named(
     sqlite=sa.text("BEGIN"), postgresql=sa.text("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 )

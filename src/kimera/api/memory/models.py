@@ -34,7 +34,7 @@ EVENT: Schema = {"type": "array", "items": {"anyOf": [SYMBOL, VECTOR]}}
 NUMBERS: Schema = {"type": "object", "additionalProperties": {"type": "number"}}
 OUTCOME: Schema = {
     "type": "object",
-    "properties": {"utility": SHARE, "cost": AMOUNT},
+    "properties": {"utility": {"anyOf": [SHARE, NULL]}, "cost": {"anyOf": [AMOUNT, NULL]}},
     "additionalProperties": False,
     "minProperties": 1,
 }
@@ -45,6 +45,7 @@ Emotives = Annotated[Any, WithJsonSchema({"anyOf": [NUMBERS, NULL]})]
 Metadata = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "object", "additionalProperties": True}, NULL]})]
 Events = Annotated[Any, WithJsonSchema({"type": "array", "items": EVENT})]
 Name = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "string", "maxLength": 1_024}, NULL]})]
+Held = Annotated[Any, WithJsonSchema({"anyOf": [SYMBOL, NULL]})]
 Flag = Annotated[Any, WithJsonSchema({"type": "boolean"})]
 Options = Annotated[Any, WithJsonSchema({"type": "object", "additionalProperties": True})]
 Seconds = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, NULL]})]
@@ -136,9 +137,9 @@ class Erased(Taken):
     pattern: Name = None
     source: Name = None
     session: Name = None
-    symbol: Name = None
+    symbol: Held = None
     before: Annotated[str | float | None, Field(description="ISO 8601 instant or seconds since 1970.")] = None
-    episodes: Annotated[list[int], Field(max_length=100_000)] | None = None
+    episodes: Annotated[list[int], Field(max_length=10_000)] | None = None
 
 
 class Forgotten(Erased):

@@ -22,7 +22,8 @@ __all__ = ["Index"]
 
 TAIL = 1_024  # rows scanned directly before they are frozen into a segment
 BATCH = 4_096  # changes taken at once, which bounds what is held beside the index
-GONE_SHARE = 4  # rebuilt when one row in four is a tombstone
+GONE_SHARE = 4  # rebuilt when one row in four is a tombstone, or one symbol in four stands in one
+GONE_SYMBOLS = 16_384  # fewer are not worth it
 
 
 class _Fresh:
@@ -73,7 +74,7 @@ class Index:
         self._holders, self._occurrences = Column(np.int64), Column(np.int64)
         self._event_frequency = Tally()
         self._segments: tuple[Segment, ...] = ()
-        self._alive = self._total = 0
+        self._alive = self._total = self._held = 0
 
     @property
     def seq(self) -> int:
@@ -94,8 +95,9 @@ class Index:
                 self._set(self._rows_for(part), part)
             self._seq = seq
             self._view = None
-            gone = len(self._ids) - self._alive
-            if gone > TAIL and gone * GONE_SHARE > len(self._ids):
+            if self._outlived(len(self._ids), self._alive, TAIL) or self._outlived(
+                self._tokens.size, self._held, GONE_SYMBOLS
+            ):
                 self._compact()
 
     def number_events(self, events: Iterable[Sequence[str]]) -> list[int]:
@@ -197,6 +199,7 @@ class Index:
             self._frequency.writable(int(rows.min()))[rows] = after
             self._count(rows, difference, presence)
             self._alive += int(presence.sum())
+            self._held += int((presence * self._lengths.values[rows]).sum())
             self._total += int(difference.sum())
         outcomes = np.array([c.outcomes if c.frequency else 0 for c in changed], dtype=np.int64)
         utility = np.array([c.utility if c.frequency else 0.0 for c in changed], dtype=np.float64)
@@ -262,21 +265,32 @@ class Index:
             near=self._near,
         )
 
+    @staticmethod
+    def _outlived(size: int, alive: int, least: int) -> bool:
+        return size - alive > least and (size - alive) * GONE_SHARE > size
+
     def _compact(self) -> None:
-        """Start anew with the patterns that are left; views handed out keep the old arrays."""
+        """Start anew with the patterns that are left; views handed out keep the old arrays.
+
+        With the rows that are gone go the symbols, events and ends that stood in no other.
+        """
         old = self._publish()
         self._generation += 1
         self._clear()
         left = old.alive.tolist()
-        outcomes, utility = old.outcomes.tolist(), old.utility.tolist()
-        changes = []
-        for row in left:
-            events = old.row_events(row)
-            symbols = {s for event in events for s in event if s.startswith("VCTR|")}
-            vectors = {s: v for s in symbols if (v := old.near.coordinates(s)) is not None}
-            frequency = int(old.frequency[row])
-            changes.append(PatternChange(old.id(row), events, frequency, outcomes[row], utility[row], vectors))
-        self.apply(self._seq, changes)
+        for start in range(0, len(left), BATCH):
+            part = [_unchanged(old, row) for row in left[start : start + BATCH]]
+            self._set(self._rows_for(part), part)
+        self._view = None
+
+
+def _unchanged(view: View, row: int) -> PatternChange:
+    """Return a pattern as it stands in a view, as a change that an empty index can take in."""
+    events = view.row_events(row)
+    symbols = {s for event in events for s in event if s.startswith("VCTR|")}
+    vectors = {s: v for s in symbols if (v := view.near.coordinates(s)) is not None}
+    outcomes, utility = int(view.outcomes[row]), float(view.utility[row])
+    return PatternChange(view.id(row), events, int(view.frequency[row]), outcomes, utility, vectors)
 
 
 def _spread(starts: Any, rows: NDArray[np.int64]) -> tuple[Any, Any]:

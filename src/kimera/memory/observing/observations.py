@@ -27,9 +27,10 @@ from kimera.memory.symbols import (
 __all__ = ["Observation", "SequenceObserved", "Step", "clean_observation", "clean_sequence", "observe"]
 
 OBSERVATIONS = 10_000
+EMPTY: tuple[Any, ...] = ((), [])
 FIELDS = ("strings", "vectors", "emotives", "metadata", "unique_id", "source", "label", "predict", "guard")
 KNOWN = frozenset(FIELDS)
-EMPTY: Mapping[str, Any] = {}  # one for all: a sequence makes thousands of observations at once
+NOTHING: Mapping[str, Any] = {}  # one for all: a sequence makes thousands of observations at once
 
 
 class Observation(NamedTuple):
@@ -93,8 +94,8 @@ def clean_observation(
     return Observation(
         event,
         named,
-        clean_emotives(emotives) if emotives else EMPTY,
-        clean_metadata(metadata) if metadata else EMPTY,
+        clean_emotives(emotives) or NOTHING,
+        clean_metadata(metadata) or NOTHING,
         clean_text(unique_id, "unique_id") if unique_id is not None else None,
         origin,
         clean_label(label, origin),
@@ -155,7 +156,7 @@ def observe(stm: Stm, seen: Observation, options: Options, *, now: float, memory
     number = stm.next
     length = min(len(stm.events) + 1, options.stm_limit)
     event = StmEvent(
-        number, seen.event, seen.emotives, seen.metadata, seen.source, seen.label, now, seen.vectors, EMPTY
+        number, seen.event, seen.emotives, seen.metadata, seen.source, seen.label, now, seen.vectors, NOTHING
     )
     floor = _floor_after(stm, options)
     taught = None
@@ -240,9 +241,9 @@ def _default_label(source: str) -> Label:
 
 
 def _event(strings: object, vectors: object, sort: bool) -> tuple[Event, Mapping[str, tuple[float, ...]]]:
-    if not vectors and is_plain((strings,)):
+    if vectors in EMPTY and is_plain((strings,)):
         plain: Sequence[str] = strings  # type: ignore[assignment]
-        return tuple(sorted(plain) if sort else plain), EMPTY
+        return tuple(sorted(plain) if sort else plain), NOTHING
     if isinstance(strings, Sequence) and not isinstance(strings, str | bytes):
         for item in strings:
             clean_symbol(item)  # here a list of numbers is no symbol: vectors have their own field

@@ -31,6 +31,7 @@ from kimera.storage.rows import Rows
 
 __all__ = ["Counts", "Known", "Wanted", "part_of"]
 
+GONE = 2_048  # symbols in no pattern that are let go, once they are more than half
 PREFIX = 16  # bytes of a pattern's digest that name it here
 _generations = itertools.count(-2, -1)  # below those of whole indexes, so that no session's counters are built upon
 
@@ -98,6 +99,7 @@ class Counts:
             column.grow(len(self._symbols.texts))
             if len(at):
                 np.add.at(column.writable(), at, np.frombuffer(amounts, dtype=np.int64))
+        self._compact()
         return True
 
     def known(self, seq: int) -> Known:
@@ -114,6 +116,25 @@ class Counts:
         """Return an estimate of the bytes taken."""
         arrays = self._holders.footprint + self._occurrences.footprint
         return arrays + 150 * len(self._frequency) + 230 * len(self._symbols.texts) + 220 * len(self._results)
+
+    def _compact(self) -> None:
+        """Number the symbols anew without those that stand in no pattern any more, when they are many."""
+        alive = np.flatnonzero(self._holders.values)
+        texts, near = self._symbols.texts, self._near
+        gone = len(texts) - len(alive)
+        if gone <= GONE or gone <= len(alive):
+            return
+        holders, occurrences = self._holders.values[alive], self._occurrences.values[alive]
+        self._symbols = SymbolTable()
+        self._near = NearSymbols(self._symbols)
+        self._holders, self._occurrences = Column(np.int64), Column(np.int64)
+        for number in alive.tolist():
+            self._symbols.intern(texts[number])
+            coordinates = near.coordinates(texts[number])
+            if coordinates is not None:
+                self._near.add_vector(texts[number], coordinates)
+        self._holders.extend(holders)
+        self._occurrences.extend(occurrences)
 
     def _note(self, key: bytes, change: PatternChange) -> None:
         self._results.pop(key, None)

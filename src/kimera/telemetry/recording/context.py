@@ -6,6 +6,7 @@ asyncio tasks inherit it by themselves, threads through `carry`, queues through 
 from __future__ import annotations
 
 import contextvars
+import math
 import re
 import secrets
 import time
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache, wraps
+from functools import cache, lru_cache, wraps
 from typing import ParamSpec, TypeVar
 
 __all__ = [
@@ -64,7 +65,14 @@ def new_id() -> str:
 
 def utc(at: float) -> str:
     """Return an instant in seconds since 1970 as a log line writes it: UTC to the microsecond."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    fraction, whole = math.modf(at)
+    seconds, micros = divmod(round(fraction * 1e6), 1_000_000)
+    return f"{_second(int(whole) + seconds)}.{micros:06d}Z"
+
+
+@lru_cache(8)
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 @cache

@@ -18,11 +18,10 @@ __all__ = ["Bridge", "printer"]
 def printer(stream: TextIO | None = None) -> Sink:
     """Return the function that prints one line as one JSON object."""
     encode = json.JSONEncoder(ensure_ascii=False, default=str).encode  # made once: `dumps` would make one a line
-    render = structlog.processors.JSONRenderer(lambda line, **_: encode(line))
     out = structlog.WriteLogger(stream or sys.stderr)
 
     def write(line: dict[str, Any]) -> None:
-        out.msg(str(render(None, "msg", dict(line))))
+        out.msg(encode(line))
 
     return write
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable
+from types import NoneType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -45,6 +46,9 @@ VERBATIM = frozenset(
 )
 """Fields made by us from ids and names; only secrets by value are looked for in them."""
 
+NUMBERS = frozenset({NoneType, bool, int, float})
+MOST_NAMES = 1_000
+
 
 class Redaction:
     """The rules that stand before every sink. ``failed`` counts texts that a raising redactor withheld."""
@@ -54,6 +58,7 @@ class Redaction:
         self.secrets = sorted({one for one in secrets if len(one) >= SHORTEST}, key=len, reverse=True)
         self.redactor = redactor
         self.failed = 0
+        self._rules: dict[str, tuple[str, str]] = {}
 
     def text(self, words: str) -> str:
         """Return ``words`` without secrets and without what the redactor takes out."""
@@ -75,7 +80,18 @@ class Redaction:
 
     def fields(self, line: dict[str, Any]) -> dict[str, Any]:
         """Return the fields of a log line or a span, redacted at any depth."""
-        return {self.by_value(name): self._field(name, value) for name, value in line.items()}
+        shown: dict[str, Any] = {}
+        for name, value in line.items():
+            known, rule = self._rules.get(name) or self._rule(name)
+            if rule == "hide":
+                shown[known] = HIDDEN
+            elif type(value) in NUMBERS:
+                shown[known] = value
+            elif rule == "verbatim":
+                shown[known] = self.by_value(value) if isinstance(value, str) else value
+            else:
+                shown[known] = self._value(value)
+        return shown
 
     def payload(self, values: dict[str, Any], prose: Collection[str]) -> dict[str, Any]:
         """Return an event's payload: ``prose`` fields redacted in full, all others by value, for they are ids."""
@@ -88,12 +104,15 @@ class Redaction:
             return self.text(value) if full else self.by_value(value)
         return [self._known(item, full=full) for item in value] if isinstance(value, list) else value
 
-    def _field(self, name: str, value: Any) -> Any:
-        if name in VERBATIM:
-            return self.by_value(value) if isinstance(value, str) else value
-        if name not in COUNTS and CREDENTIAL.search(name):
-            return HIDDEN
-        return self._value(value)
+    def _rule(self, name: str) -> tuple[str, str]:
+        """Return how a field of this name is shown, and what happens to its value; looked at once per name."""
+        rule = "verbatim" if name in VERBATIM else "text"
+        if name not in VERBATIM | COUNTS and CREDENTIAL.search(name):
+            rule = "hide"
+        found = self.by_value(name), rule
+        if len(self._rules) < MOST_NAMES:  # names inside values come from data
+            self._rules[name] = found
+        return found
 
     def _value(self, value: Any) -> Any:
         if value is None or isinstance(value, bool | int | float):

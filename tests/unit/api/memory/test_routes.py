@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.api.asgi import Call
 from tests.unit.api.conftest import Caller
 
 from kimera.api import create_app
+from kimera.memory import Memories
 from kimera.missions import control
 from kimera.storage.keys import Keys
 
@@ -189,3 +193,46 @@ async def test_an_outcome_of_another_shape_is_refused(client: httpx.AsyncClient,
     before = (await client.get(f"{M}/state-hash")).json()
     answer = await client.post(f"{M}/traces", json={"records": [log], "format": "mcp", "outcome": outcome})
     assert (422, before) == (answer.status_code, (await client.get(f"{M}/state-hash")).json()), answer.text
+
+
+def test_the_root_table_is_the_same_functions(home: control.Home) -> None:
+    """Promise: with --kato each address below /api/memory stands at the root too: same code, scope and shape."""
+    app = create_app(home, kato=True)
+    routes = {(method, r.path): r for r in app.routes if isinstance(r, APIRoute) for method in r.methods or ()}
+    below = {(method, path): route for (method, path), route in routes.items() if path.startswith(M)}
+    assert len(below) > 40
+    paths, scopes = app.openapi()["paths"], app.state.gate.board.scopes
+    for (method, path), route in below.items():
+        root = path.removeprefix(M)
+        other = routes[method, root]
+        assert route.endpoint.__code__ is other.endpoint.__code__, path
+        assert scopes[method, path] == scopes[method, root]
+        shown, again = (dict(paths[at.replace(":path", "")][method.lower()]) for at in (path, root))
+        assert f"memory_{again.pop('operationId').removeprefix('kato_')}" == shown.pop("operationId")
+        assert shown == again
+
+
+async def test_the_log_is_followed_as_it_grows(home: control.Home) -> None:
+    """Promise: the stream gives records above Last-Event-ID at once and later ones as they come."""
+    app = create_app(home)
+    app.state.memories = Memories.open(home.database, stm="served", clock=home.clock, settings=home.settings)
+    memory = app.state.memories.get()
+    memory.learn([["a"], ["b"]])
+    memory.learn([["a"], ["c"]])
+    call = Call(app, "GET", f"{M}/events", {"last-event-id": "1"})
+    while b"id: 2\n" not in call.body:
+        await call.until(len(call.sent) + 1)
+    await asyncio.to_thread(memory.learn, [["a"], ["d"]])
+    while b"id: 3\n" not in call.body:
+        await call.until(len(call.sent) + 1)
+    assert b"id: 1\n" not in call.body and call.fields["content-type"].startswith("text/event-stream")
+    call.hang_up()
+    await asyncio.wait_for(call.task, 5)
+
+
+async def test_a_wrong_place_in_the_log_is_refused(client: httpx.AsyncClient) -> None:
+    """Promise: what is no log number is a 422 before any stream begins."""
+    await teach(client, ["a"], ["b"])
+    for asked in ({"params": {"after": "x"}}, {"params": {"after": -1}}, {"headers": {"last-event-id": "x"}}):
+        assert 422 == (await client.get(f"{M}/events", **asked)).status_code  # type: ignore[arg-type]
+    assert 404 == (await client.get(f"{M}/events", params={"memory": "nope"})).status_code

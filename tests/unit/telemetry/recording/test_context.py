@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kimera import telemetry
-from kimera.telemetry.recording.context import new_id
+from kimera.telemetry.recording.context import new_id, utc
 
 
 def test_outside_any_request_it_names_the_process() -> None:
@@ -93,3 +94,10 @@ def test_new_ids_sort_by_time_and_differ() -> None:
     made = [new_id() for _ in range(1000)]
     assert 1000 == len(set(made))
     assert sorted(one[:10] for one in made) == [one[:10] for one in made]
+
+
+@given(st.floats(-1e9, 4e9) | st.integers(0, 4_000_000_000).map(lambda n: n + 0.9999996) | st.just(1.0000005))
+def test_an_instant_is_written_as_the_standard_library_does(at: float) -> None:
+    """Promise: instants round to the microsecond as `datetime` rounds them, over the second and before 1970 too."""
+    assert datetime.fromtimestamp(at, UTC) == datetime.fromisoformat(utc(at))
+    assert utc(at)[-8] == "."

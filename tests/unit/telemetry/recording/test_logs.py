@@ -108,6 +108,19 @@ def test_fields_named_like_credentials_are_hidden(name: str) -> None:
     assert {name: HIDDEN, "input_tokens": 7} == Redaction().fields({name: {"a": "b"}, "input_tokens": 7})
 
 
+def test_what_is_remembered_of_a_name_holds_for_every_value() -> None:
+    """Promise: a line with the same names gets the same care the second time; names from data do not pile up."""
+    redaction = Redaction(["hunter22"])
+    line = {"api_key": 7, "hunter22_x": "a hunter22", "route": "/hunter22", "status": 200, "ok": None}
+    wanted = {"api_key": HIDDEN, f"{HIDDEN}_x": f"a {HIDDEN}", "route": f"/{HIDDEN}", "status": 200, "ok": None}
+    assert [wanted, wanted] == [redaction.fields(line), redaction.fields(line)]
+    for number in range(3_000):
+        redaction.fields({f"n{number}": "hunter22"})
+    assert wanted == redaction.fields(line)
+    assert {"n2999": HIDDEN, "secret": HIDDEN} == redaction.fields({"n2999": "hunter22", "secret": 1})
+    assert len(redaction._rules) <= 1_000
+
+
 def test_a_registered_redactor_sees_every_text_and_may_fail() -> None:
     """Promise: text passes the redactor; when it raises, the text is withheld and counted, ids stay."""
     assert {"text": "A"} == Redaction(redactor=str.upper).fields({"text": "a"})
