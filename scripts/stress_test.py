@@ -58,7 +58,7 @@ PAGE = 1_000
 SAMPLES = 60
 SHARES = {"observe": 50, "learn": 12, "predict": 12, "next": 10, "forget": 6, "bad": 10}
 BAD: tuple[tuple[str, str, Any, int], ...] = (
-    ("POST", "/observe{q}", b"{not json", 400),
+    ("POST", "/observe{q}", b"{not json", 422),
     ("POST", "/observe{q}", {"strings": [""]}, 422),
     ("POST", "/observe{q}", {"strings": ["a\x00b"]}, 422),
     ("POST", "/observe{q}", {"strings": ["x" * 5_000]}, 422),

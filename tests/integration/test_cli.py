@@ -159,6 +159,20 @@ def test_export_writes_each_format_to_stdout(home: Path, form: str) -> None:
     assert len(first.stdout) > 1000
 
 
+def test_a_mission_imports_only_what_its_folder_asks_for(tmp_path: Path) -> None:
+    """Promise: what other folders, other doors and other processes need is not imported on the way to a report."""
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    shutil.copy(EXAMPLE / "penguins.csv", tables)
+    code = "import sys; from kimera.cli import main\ntry: main()\nfinally: print(*sorted(sys.modules), file=sys.stderr)"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "KIMERA_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-c", code, "run", QUESTION, str(tables), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=True)
+    imported = {name.partition(".")[0] for name in done.stderr.splitlines()[-1].split()}
+    assert {"dbos", "duckdb"} <= imported
+    assert set() == imported & {"alembic", "docx", "fastapi", "matplotlib", "numba", "polars", "pypdfium2", "scipy"}
+
+
 def test_missions_show_and_doctor_answer_in_text_and_json(home: Path) -> None:
     """Promise: the read-only commands work on a finished home, in both forms."""
     kimera = make_kimera(home)

@@ -77,12 +77,14 @@ def build_library(
     limits: Limits | None = None,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    found: Callable[[frozenset[str]], object] = lambda kinds: None,
 ) -> Library:
     """Read every file of ``folder`` and return the library; tables, texts and the index go to ``blobs``.
 
     The same folder gives the same library, byte for byte. A file that cannot be read is a source with status
     ``unread`` and a reason. ``progress`` is called with a line for a person, files done and files known;
-    ``should_stop`` is asked between files. Raises `ValidationError` when the folder itself cannot be read.
+    ``should_stop`` is asked between files; ``found`` is told the kinds of the files before any of them is read.
+    Raises `ValidationError` when the folder itself cannot be read.
     """
     bounds = limits or Limits()
     tell = progress or (lambda line, done, total: None)
@@ -97,6 +99,7 @@ def build_library(
     shelf = _Shelf()
     with Engine(bounds, blobs.root) as engine, Child(bounds) as child:
         items = _distinct(list(_items(seen.found, engine, bounds, tell, should_stop)))
+        found(frozenset(item.form.kind for item in items if not item.problem))
         outcomes = _outcomes(items, engine, child, tell, should_stop)
         for number, item in enumerate(items):
             _shelve(item, outcomes[number], shelf, blobs, knowledge_space)

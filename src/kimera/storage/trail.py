@@ -75,13 +75,15 @@ class Trail:
     @storage_errors()
     def write(self, logs: Sequence[LogRecord], spans: Sequence[SpanRecord]) -> None:
         """Keep these in one transaction; raises `StorageError` when the database does not take them within a second."""
+        lines, parts = [_log_values(one) for one in logs], [_span_values(one) for one in spans]
         with self._engine.begin() as connection:
+            # only now: on SQLite the work waits for whoever holds the lock
             if self._dialect == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-            if logs:
-                connection.execute(INSERT_LOG, [_log_values(one) for one in logs])
-            if spans:
-                connection.execute(UPSERT_SPAN[self._dialect], [_span_values(one) for one in spans])
+            if lines:
+                connection.execute(INSERT_LOG, lines)
+            if parts:
+                connection.execute(UPSERT_SPAN[self._dialect], parts)
 
     def logs(self, mission_id: str | None, limit: int = 10_000) -> list[LogRecord]:
         """Return the newest ``limit`` lines of a mission, or of none, oldest first."""

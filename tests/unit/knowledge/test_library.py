@@ -57,6 +57,20 @@ def test_a_folder_becomes_tables_documents_and_passages(folder: Path, blobs: Blo
     ]
 
 
+def test_what_a_folder_holds_is_known_before_it_is_read(folder: Path, blobs: Blobs) -> None:
+    """Promise: ``found`` is told the kinds of the readable files once, and only then the first file is read."""
+    told: list[str] = []
+    build_library(
+        folder,
+        blobs,
+        knowledge_space="test",
+        progress=lambda line, done, total: told.append(line.partition(" ")[0]),
+        found=lambda kinds: told.extend(sorted(kinds)),
+    )
+    assert ["document", "table"] == [word for word in told if word.islower()]
+    assert told.index("Looking") < told.index("document") < told.index("Reading")
+
+
 def test_the_same_folder_gives_the_same_library(folder: Path, blobs: Blobs, tmp_path: Path) -> None:
     """Promise: nothing of clock, inode or order reaches the library."""
     first = canonical_json(built(folder, blobs).as_json())

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from kimera.memory import Memory
+from kimera.memory.index import near
+from kimera.memory.index.tables import SymbolTable
+from kimera.memory.keeping import bodies
 from kimera.memory.recall import answers
 from kimera.memory.recall.shown import footprint
 
@@ -55,3 +58,34 @@ def test_answers_go_with_the_record_they_belong_to() -> None:
         assert 1 == memory.answers.kept and 5 == memory.answers.counts.evictions
         memory.answers._keep((found.memory_seq - 1, "late"), found)
         assert 1 == memory.answers.kept
+
+
+def test_bodies_stay_within_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: bodies with much metadata go before there are ten thousand of them; answers stay whole."""
+    with Memory.open(":memory:") as memory:
+        memory.learn_all([{"events": [["a"], [f"b{n}"]], "metadata": {"text": f"{n}" * 9_000}} for n in range(10, 40)])
+        monkeypatch.setattr(bodies, "BODY_BYTES", 400_000)
+        follower = memory.answers.follower
+        first = memory.predict([["a"]])
+        assert (5, 25) == (follower.cached_bodies, follower.counts.evictions)
+        assert {f"{n}" * 9_000 for n in range(10, 40)} == {one.metadata["text"][0] for one in first.predictions}
+        memory.learn([["x"], ["y"]])
+        again = memory.predict([["a"]])
+        assert 5 == follower.counts.hits and 5 == follower.cached_bodies
+        assert [one.metadata for one in first.predictions] == [one.metadata for one in again.predictions]
+
+
+def test_near_symbols_stay_within_their_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: near symbols are kept by how many there are, not by how often was asked; answers stay the same."""
+    monkeypatch.setattr(near, "_KEPT_PAIRS", 100)
+    symbols = SymbolTable()
+    for n in range(60):
+        symbols.intern(f"word{n:02}")
+    found = near.NearSymbols(symbols)
+    wide = found.strings("word", 0.5, 60)
+    assert 60 == len(wide) == found.kept
+    narrow = found.strings("word0x", 0.8, 60)
+    assert 10 < len(narrow) <= 40 and 60 + len(narrow) == found.kept
+    found.strings("wordy", 0.5, 60)
+    assert len(narrow) + 60 == found.kept  # the first went, the third came
+    assert wide == found.strings("word", 0.5, 60) and found.kept <= 100

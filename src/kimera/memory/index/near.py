@@ -17,7 +17,7 @@ __all__ = ["NearSymbols", "cosine_distance", "subsequence_length"]
 #: The symbols an observed one may stand for, as (number, similarity), the nearest first, ties by code point.
 Near = list[tuple[int, float]]
 _SLACK = 1e-9  # the arrays only pre-sort; what lies within this of the limit is decided by `cosine_distance`
-_KEPT = 4_096
+_KEPT, _KEPT_PAIRS = 4_096, 262_144  # answers, and what they may hold together: about 30 MiB
 
 
 def subsequence_length(masks: dict[str, int], size: int, other: str) -> int:
@@ -62,6 +62,7 @@ class NearSymbols:
         self._units: dict[int, NDArray[Any]] = {}
         self._known: dict[str, tuple[float, ...]] = {}
         self._kept: dict[tuple[str, float], tuple[int, Near]] = {}
+        self._pairs = 0
         self.hits = self.misses = 0
 
     def add_vector(self, symbol: str, coordinates: Sequence[float]) -> None:
@@ -86,9 +87,7 @@ class NearSymbols:
                 upto = self._index_lengths()
                 found = self._scan_strings(symbol, threshold)
                 if keep:
-                    while len(self._kept) >= _KEPT:
-                        del self._kept[next(iter(self._kept))]
-                    self._kept[symbol, threshold] = (upto, found)
+                    self._keep((symbol, threshold), upto, found)
         return [pair for pair in found if pair[0] < known]
 
     def vectors(self, coordinates: Sequence[float], limit: float, known: int) -> Near:
@@ -104,6 +103,23 @@ class NearSymbols:
         texts = self._symbols.texts
         kept = sorted((d, texts[n], n) for d, n in found if d <= limit and n < known)
         return [(number, 1 - distance) for distance, _, number in kept]
+
+    @property
+    def kept(self) -> int:
+        """Return how many near symbols are held, those of all answers together."""
+        return self._pairs
+
+    def _keep(self, key: tuple[str, float], upto: int, found: Near) -> None:
+        self._drop(key)
+        if len(found) > _KEPT_PAIRS:
+            return
+        self._kept[key] = (upto, found)
+        self._pairs += len(found)
+        while len(self._kept) > _KEPT or self._pairs > _KEPT_PAIRS:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: tuple[str, float]) -> None:
+        self._pairs -= len(self._kept.pop(key, (0, []))[1])
 
     def _index_lengths(self) -> int:
         texts = self._symbols.texts

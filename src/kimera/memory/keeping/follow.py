@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import struct
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +19,7 @@ from kimera.errors import MemoryFault
 from kimera.guardian import Label, join
 from kimera.memory.contracts import Body, Events, Learned, MemoryTuning, PatternChange
 from kimera.memory.index import Index, View
+from kimera.memory.keeping.bodies import Bodies, KeptBody
 from kimera.memory.keeping.episodes import DEFAULT_LABEL, Folded, Lesson, read_events
 from kimera.memory.keeping.log import head
 from kimera.memory.keeping.patterns import fold
@@ -33,7 +33,6 @@ from kimera.telemetry import get_logger
 
 __all__ = ["Affinity", "Behind", "Follower"]
 
-BODIES = 10_000
 CATCH_UP = 2.0
 CATCH_UP_POLL = 0.01
 PAGE = 10_000  # changed patterns read at once
@@ -54,21 +53,6 @@ class Moment:
     affinity: Affinity
 
 
-@dataclass(slots=True)
-class CacheCounts:
-    """What a cache did since the start."""
-
-    hits: int = 0
-    misses: int = 0
-    evictions: int = 0
-
-    def to_dict(self, size: int) -> dict[str, float]:
-        """Return the counts with the cache's size and its hit rate (0 before the first look)."""
-        looks = self.hits + self.misses
-        rate = self.hits / looks if looks else 0.0
-        return {"size": size, "hits": self.hits, "misses": self.misses, "evictions": self.evictions, "hit_rate": rate}
-
-
 class Follower:
     """Keeps one memory's index level with its log. Safe for threads; answers rest on immutable views."""
 
@@ -82,9 +66,9 @@ class Follower:
         self._lock = threading.RLock()
         self._index = Index(tuning)
         self._seq = 0
-        self._bodies: OrderedDict[str, tuple[Body, Label]] = OrderedDict()
+        self._bodies = Bodies()
         self._affinity = Affinity()
-        self.counts = CacheCounts()
+        self.counts = self._bodies.counts
 
     @property
     def seq(self) -> int:
@@ -155,7 +139,7 @@ class Follower:
 
     def _take(self, lesson: Lesson, answer: Learned) -> None:
         folded = self._folded_at([lesson.id], answer.seq)[lesson.id][1]
-        self._bodies.pop(lesson.id, None)
+        self._bodies.drop(lesson.id)
         self._affinity.set(lesson.id, lesson.events, folded.write())
         sums = (folded.outcomes, folded.total_utility)
         change = PatternChange(lesson.id, lesson.events, answer.frequency, *sums, lesson.vectors)
@@ -185,17 +169,14 @@ class Follower:
         with self._lock:
             if self._seq != seq:
                 raise Behind
-            known = {each: self._bodies[each] for each in ids if each in self._bodies} if self._tuning.caches else {}
-            for each in known:
-                self._bodies.move_to_end(each)
-            self.counts.hits += len(known)
-            self.counts.misses += len(ids) - len(known)
+            known = self._bodies.known(ids) if self._tuning.caches else {}
         missing = [each for each in ids if each not in known]
         if missing:
             read = self._read_bodies(missing, seq)
             known |= read
             self._keep_bodies(read, seq)
-        return {each: _labelled(*known[each], stm_label) for each in ids if each in known}
+        found = {each: known[each] for each in ids if each in known}
+        return {each: _labelled(kept.body, kept.label, stm_label) for each, kept in found.items()}
 
     def affinity(self, seq: int, emotive: str) -> Mapping[str, float]:
         """Return each symbol's affinity to one emotive, as of ``seq``; raises `Behind`."""
@@ -287,7 +268,7 @@ class Follower:
 
     def _change(self, row: tuple[Any, ...], vectors: Mapping[str, tuple[float, ...]]) -> PatternChange:
         pattern, _, written, _, frequency, _, outcomes, utility, folded = row
-        self._bodies.pop(pattern, None)
+        self._bodies.drop(pattern)
         events: Events | None = read_events(written) if frequency or self._counts is not None else None
         self._affinity.set(pattern, events or (), folded if frequency else None)
         used = {name: vectors[name] for event in events or () for name in event if name in vectors}
@@ -312,23 +293,19 @@ class Follower:
         self._index, self._counts, self._seq = Index(self._tuning), Counts(), 0
         return False
 
-    def _read_bodies(self, ids: Sequence[str], seq: int) -> dict[str, tuple[Body, Label]]:
+    def _read_bodies(self, ids: Sequence[str], seq: int) -> dict[str, KeptBody]:
         values = {"memory": self._store.memory, "ids": json.dumps(list(ids))}
         found = {}
         for pattern, name, changed_seq, folded in self._store.look(sql.SOME_PATTERNS, values):
             if changed_seq > seq:
                 raise Behind
-            found[pattern] = _body(name, Folded.read(folded))
+            found[pattern] = KeptBody(*_body(name, Folded.read(folded)), len(folded or ""))
         return found
 
-    def _keep_bodies(self, read: Mapping[str, tuple[Body, Label]], seq: int) -> None:
+    def _keep_bodies(self, read: Mapping[str, KeptBody], seq: int) -> None:
         with self._lock:
-            if self._seq != seq or not self._tuning.caches:
-                return
-            self._bodies.update(read)
-            while len(self._bodies) > BODIES:
-                self._bodies.popitem(last=False)
-                self.counts.evictions += 1
+            if self._seq == seq and self._tuning.caches:
+                self._bodies.keep(read)
 
 
 def _index_symbols(rows: Rows) -> None:

@@ -12,8 +12,9 @@ from kimera.errors import MemoryFault
 from kimera.guardian import Label
 from kimera.memory.contracts import Guard, GuardOptions, MemoryTuning, NextEvents, NextOptions, Predictions, Why
 from kimera.memory.index import Overlap, View
+from kimera.memory.keeping.bodies import CacheCounts
 from kimera.memory.keeping.changes import find_pattern
-from kimera.memory.keeping.follow import Behind, CacheCounts, Follower, Moment
+from kimera.memory.keeping.follow import Behind, Follower, Moment
 from kimera.memory.keeping.reading import episodes_of
 from kimera.memory.keeping.store import MemoryStore
 from kimera.memory.meters import note_predictions

@@ -5,13 +5,13 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kimera.sandbox import Session
 
-__all__ = ["worker"]
+__all__ = ["prepare", "worker"]
 
 KEPT = 2
 
@@ -35,6 +35,17 @@ def _go_on() -> bool:
 
 _idle: list[_Warm] = []
 _lock = threading.Lock()
+
+
+def prepare() -> None:
+    """Start a warm session without waiting for it, if none is idle: its process imports while this one reads."""
+    from kimera.errors import SandboxError
+
+    with _lock, suppress(SandboxError):  # whoever runs the first job will be told
+        if not _idle:
+            warm = _Warm()
+            warm.session.start()
+            _idle.append(warm)
 
 
 @contextmanager

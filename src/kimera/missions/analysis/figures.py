@@ -20,6 +20,14 @@ MOST_DOTS = 400
 LEVEL = 0.05
 GROUPS = range(2, 13)
 
+_NUMBER = "TRY_CAST(regexp_replace(CAST({column} AS VARCHAR), '[,%$\\s]', '', 'g') AS DOUBLE)"
+"""A number as the survey's own code reads it, so that the dots are the rows it computed on."""
+_POINTS = """
+WITH read AS (SELECT {x} AS x, {y} AS y FROM read_parquet($path)),
+     whole AS (SELECT x, y, row_number() OVER () - 1 AS place FROM read WHERE isfinite(x) AND isfinite(y))
+SELECT x, y FROM whole WHERE place % (SELECT greatest(1, ceil(count(*) / $most)) FROM whole) = 0 ORDER BY place
+"""
+
 
 def draw_findings(
     claims: Sequence[NumberClaim], computations: Sequence[Computation], library: Library, blobs: Blobs
@@ -113,12 +121,14 @@ def _cloud(claim: NumberClaim, item: dict[str, Any], x: Column, y: Column, data:
 
 def _rows(data: Path, x: str, y: str) -> list[tuple[float, float]]:
     """Return every k-th row that has both values, so that the same table always gives the same dots."""
-    import polars as pl
+    import duckdb  # the folder was read with it; a second table library would cost the report its import
 
-    frame = pl.read_parquet(data, columns=[x, y]).select(pl.col(x, y).cast(pl.Float64, strict=False))
-    frame = frame.drop_nulls().filter(pl.col(x).is_finite() & pl.col(y).is_finite())
-    step = -(-frame.height // MOST_DOTS)
-    return [(float(a), float(b)) for a, b in (frame.gather_every(step) if step > 1 else frame).rows()]
+    x, y = (_NUMBER.format(column='"' + name.replace('"', '""') + '"') for name in (x, y))
+    with duckdb.connect(config={"threads": 1, "async_threads": 0}) as connection:
+        rows: list[tuple[float, float]] = connection.execute(
+            _POINTS.format(x=x, y=y), {"path": str(data), "most": MOST_DOTS}
+        ).fetchall()
+    return rows
 
 
 def _words(name: str) -> str:

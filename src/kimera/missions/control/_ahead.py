@@ -9,11 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 
 from kimera import telemetry
 from kimera.clock import Clock
 from kimera.knowledge.contracts import Library
+from kimera.missions.contracts import MissionOptions
 from kimera.missions.control._envelope import at_work, read_envelope
 from kimera.missions.control.home import Home
 from kimera.missions.control.playbook import IngestRequest, Playbook, find_playbook
@@ -24,7 +26,6 @@ __all__ = ["Ahead", "progress_events"]
 
 PROGRESS_SECONDS = 0.5
 LOOK_SECONDS = 0.05
-WARM_SECONDS = 3.0
 
 
 class Ahead:
@@ -32,6 +33,7 @@ class Ahead:
 
     def __init__(self, home: Home, mission_id: str) -> None:
         brief, row = home.missions.brief(mission_id), home.missions.get(mission_id)
+        options = MissionOptions.model_validate_json(brief.options)
         self.mission_id = mission_id
         self._enough = threading.Event()
         request = IngestRequest(
@@ -40,22 +42,27 @@ class Ahead:
             knowledge_space=row.knowledge_space,
             progress=progress_events(home, mission_id, f"ahead:{row.seq}"),
             should_stop=self._enough.is_set,
+            tracks=options.tracks,
         )
         playbook = find_playbook(brief.playbook)
-        pool = ThreadPoolExecutor(2, thread_name_prefix="kimera-ahead")
+        self._pool = pool = ThreadPoolExecutor(2, thread_name_prefix="kimera-ahead")
+        self._later = playbook.warm_later or _nothing
         # what goes wrong in warming goes wrong again where it is used, and is reported there
-        self._warm: Future[object] = pool.submit(telemetry.carry(playbook.warm or _nothing))
+        pool.submit(telemetry.carry(playbook.warm or _nothing))
         with at_work(read_envelope(home, mission_id)):
             self._library: Future[Library] = pool.submit(telemetry.carry(_read), playbook, request)
-        pool.shutdown(wait=False)
+
+    def warm_later(self) -> None:
+        """Load what the first report can do without: call this when the engine is imported and the processor free."""
+        with suppress(RuntimeError):  # stopped already
+            self._pool.submit(telemetry.carry(self._later))
+        self._pool.shutdown(wait=False)
 
     def take(self, should_stop: Callable[[], bool]) -> Library:
         """Return the library when it is read; what went wrong in reading is raised here."""
         while True:
             wait((self._library,), LOOK_SECONDS)
             if self._library.done():
-                # a track would otherwise load the same things a second time beside us
-                wait((self._warm,), WARM_SECONDS)
                 return self._library.result()
             if should_stop():
                 self._enough.set()
@@ -63,6 +70,7 @@ class Ahead:
     def stop(self) -> None:
         """Ask the reading to come to an end."""
         self._enough.set()
+        self._pool.shutdown(wait=False)
 
 
 def _nothing() -> None:

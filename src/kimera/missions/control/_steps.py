@@ -178,6 +178,7 @@ def _read_folder(floor: Floor, case: Case, round_: int, lost: int) -> None:
         knowledge_space=case.row.knowledge_space,
         progress=progress_events(floor.home, mission_id, f"{round_}:{lost}"),
         should_stop=should_stop(floor, case),
+        tracks=case.options.tracks,
     )
     ahead = floor.ahead.pop(mission_id, None)
     library = ahead.take(request.should_stop) if ahead is not None else case.playbook.ingest(request)

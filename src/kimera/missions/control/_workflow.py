@@ -118,12 +118,16 @@ async def _act(mission_id: str, round_: int, number: str, news: Recorded) -> Rec
             done = await here.at_desk(act, here, mission_id, round_, number, news)
             span.set(version=done.get("version", 0))
         if done["status"] == "over":
-            from kimera.missions.control.habits import learn_mission  # the memory is not needed before the end
-
-            await here.at_desk(learn_mission, here.home, mission_id)
+            await here.at_desk(_remember, here, mission_id)
         return done
 
     return await _in_order(mission_id, f"fuse:{round_}:{number}", work, failed)
+
+
+def _remember(here: Floor, mission_id: str) -> None:
+    from kimera.missions.control.habits import learn_mission  # the memory is not needed before the end
+
+    learn_mission(here.home, mission_id)
 
 
 async def _phase(

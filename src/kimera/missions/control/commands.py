@@ -160,6 +160,8 @@ def run(
         ahead = Ahead(home, mission_id) if get(home, mission_id).library is None else None
         with working(home, stop=stop, polite=True, ahead=ahead) as worker:
             worker.start(mission_id)
+            if ahead is not None:
+                ahead.warm_later()
             worker.wait(mission_id, follow)
             fault, fenced = worker.fault(mission_id), worker.fenced.is_set()
             _finish_others(worker, mission_id, stop, tell)

@@ -37,6 +37,8 @@ class IngestRequest:
     knowledge_space: str
     progress: Callable[[str, int, int], None]
     should_stop: Callable[[], bool]
+    tracks: tuple[TrackName, ...] = ()
+    """Tracks that will work on what is read: what they need may be started while the folder is read."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class FuseRequest:
 class Playbook:
     """Named parts of a mission. ``track`` returns the track of a name; all parts are plain, blocking functions.
 
-    ``warm`` loads what the tracks will need; it is called in a thread while the folder is read, and may be None.
+    ``warm`` loads what the tracks begin with, in a thread while the folder is read; ``warm_later`` what they need only
+    after the first report, in a thread once the engine runs. Either may be None.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Playbook:
     ingest: Callable[[IngestRequest], Library]
     fuse: Callable[[FuseRequest], MissionOutcomePackage]
     warm: Callable[[], object] | None = None
+    warm_later: Callable[[], object] | None = None
 
 
 _known: dict[str, Playbook] = {}
@@ -86,7 +90,7 @@ def register_playbook(playbook: Playbook) -> None:
 def find_playbook(name: str) -> Playbook:
     """Return the playbook with this name; raises `ConfigurationError` when this process does not have it."""
     if name == "default" and name not in _known:
-        register_playbook(Playbook("default", _track, _ingest, _fuse, _warm))
+        register_playbook(Playbook("default", _track, _ingest, _fuse, _warm, _warm_later))
     if name not in _known:
         raise ConfigurationError(
             f"This process has no playbook {name!r}; start a worker that registers it and resume the mission.",
@@ -102,9 +106,12 @@ def _track(name: TrackName) -> Track:
 
 
 def _warm() -> None:
+    for module in ("research.track", "analysis.track", "fusion.facts", "fusion.outcome"):
+        import_module(f"kimera.missions.{module}")
+
+
+def _warm_later() -> None:
     import_module("kimera.missions.research.reading").load_sentence_encoder()
-    import_module("kimera.missions.analysis")
-    import_module("kimera.missions.fusion")
 
 
 def _ingest(request: IngestRequest) -> Library:
@@ -114,8 +121,15 @@ def _ingest(request: IngestRequest) -> Library:
         knowledge_space=request.knowledge_space,
         progress=request.progress,
         should_stop=request.should_stop,
+        found=lambda kinds: _expect(kinds, request.tracks),
     )
     return library
+
+
+def _expect(kinds: frozenset[str], tracks: tuple[TrackName, ...]) -> None:
+    """Start the sandbox while the tables are still being read: it imports longer than they take."""
+    if "table" in kinds and "ds_star" in tracks:
+        import_module("kimera.missions.analysis").prepare()
 
 
 def _fuse(request: FuseRequest) -> MissionOutcomePackage:

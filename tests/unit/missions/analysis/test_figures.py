@@ -91,6 +91,19 @@ def test_a_correlation_is_drawn_from_the_rows(blobs: Blobs, tmp_path: Path) -> N
     assert re.fullmatch(r"Weight against height, \d+ of 1,000 rows", chart.title)
 
 
+def test_dots_are_the_rows_that_were_computed_on(blobs: Blobs, tmp_path: Path) -> None:
+    """Promise: rows without two finite numbers are left out, numbers kept as text are read as the survey reads them."""
+    library = folder(blobs, tmp_path)
+    heights = ["1,000", "40 %", "$3", None, "5", "tall"]
+    weights = [1.0, 2.0, 3.0, 4.0, None, 6.0]
+    pl.DataFrame({"height_cm": heights, "weight_kg": weights}).write_parquet(tmp_path / "odd.parquet")
+    table = library.tables[0].model_copy(update={"data": blobs.put_file(tmp_path / "odd.parquet")})
+    odd = library.model_copy(update={"tables": (table,)})
+    (chart,) = draw_findings([claim(1)], [survey(ITEMS)], odd, blobs)
+    values: Any = chart.vega_lite["data"]["values"]  # type: ignore[call-overload,index]
+    assert [(1000.0, 1.0), (40.0, 2.0), (3.0, 3.0)] == [(dot["x"], dot["y"]) for dot in values]
+
+
 def test_only_what_holds_is_drawn(blobs: Blobs, tmp_path: Path) -> None:
     """Promise: no drawing for what did not hold after correction, for a mean within an entry, or for unknown kinds."""
     library = folder(blobs, tmp_path)
