@@ -39,6 +39,10 @@ _LAG = telemetry.metric("kimera_memory_index_lag_patterns").bind()
 _EVENTS = telemetry.metric("kimera_memory_stm_events").bind()
 
 
+OPERATIONS = ("observe", "observe_sequence", "learn", "predict", "next", "why", "guard", "forget")
+"""Shown from the start; others once they ran."""
+
+
 class Meters:
     """Counts operations; durations are kept for the latest thousand of each."""
 
@@ -82,6 +86,7 @@ class Meters:
             seen = {
                 name: (count[0], dict(errors), sorted(times)) for name, (count, errors, times) in self._seen.items()
             }
+        seen = {name: (0, {}, []) for name in OPERATIONS} | seen
         elapsed = max(perf_counter() - self._since, 1e-9)
         return {
             name: {"count": count, "errors": errors, "rate": count / elapsed, **spread(times)}

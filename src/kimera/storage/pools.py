@@ -54,14 +54,16 @@ class Waits:
         """Return the connection that ``take`` gives, timed; raises what it raises, and ``counts`` that as a failure."""
         thread, begun = threading.get_ident(), perf_counter()
         self._waiting[thread] = begun
+        had = False
         try:
             taken = take()
-            self._waited.append(perf_counter() - begun)
-        except BaseException:
-            self.failures += counts
-            raise
+            had = True
         finally:
             self._waiting.pop(thread, None)
+            if had:
+                self._waited.append(perf_counter() - begun)
+            else:
+                self.failures += counts
         return taken
 
     def failed(self, *_: object) -> None:
