@@ -22,6 +22,7 @@ __all__ = [
     "clean_symbol",
     "clean_text",
     "clean_vector",
+    "is_plain",
     "is_vector_symbol",
     "pattern_id",
     "pattern_name",
@@ -63,6 +64,26 @@ def clean_symbol(value: object, where: str = "strings") -> str:
     return value
 
 
+def is_plain(events: Iterable[Any]) -> bool:
+    """Return whether events hold nothing but string symbols beyond doubt; most do, and need no second look."""
+    symbols: list[str] = []
+    for event in events:
+        if type(event) not in LISTS or len(event) > EVENT_SYMBOLS:
+            return False
+        symbols += event
+    try:
+        text = "\0".join(symbols)
+        size = len(text) if text.isascii() else len(text.encode())
+    except (TypeError, UnicodeEncodeError):
+        return False
+    return (
+        size <= SYMBOL_BYTES  # together, so each of them
+        and VECTOR_PREFIX not in text
+        and text.count("\0") == max(0, len(symbols) - 1)
+        and "" not in symbols
+    )
+
+
 def is_vector_symbol(symbol: str) -> bool:
     """Return whether a clean symbol names a vector."""
     return symbol.startswith(VECTOR_PREFIX)
@@ -91,7 +112,7 @@ def clean_event(symbols: object, *, vectors: Vectors, sort: bool = True, where: 
     An item that is a list of numbers is a vector; it becomes its symbol and is added to ``vectors``. With ``sort``
     off, the given order stays inside each part. Raises `ValidationError`.
     """
-    if _plain((symbols,)):
+    if is_plain((symbols,)):
         return tuple(sorted(symbols) if sort else symbols)  # type: ignore[call-overload, arg-type]
     if isinstance(symbols, str | bytes | Mapping) or not isinstance(symbols, Iterable):
         raise _wrong_type(where, "a list of symbols", symbols)
@@ -117,7 +138,7 @@ def clean_events(events: object, *, vectors: Vectors, sort: bool = True, where: 
     """Return a list of events in canonical form, empty ones left out; raises `ValidationError`."""
     if isinstance(events, str | bytes | Mapping) or not isinstance(events, Iterable):
         raise _wrong_type(where, "a list of events", events)
-    if type(events) in LISTS and _plain(events):
+    if type(events) in LISTS and is_plain(events):
         return tuple([tuple(sorted(event) if sort else event) for event in events if event])
     cleaned = (
         clean_event(event, vectors=vectors, sort=sort, where=f"{where}[{number}]")
@@ -187,26 +208,6 @@ def pattern_id(events: Events) -> str:
 def pattern_name(events: Events) -> str:
     """Return the older name of a pattern: SHA-1 of the Python text of its list of lists; an alias, never a key."""
     return hashlib.sha1(repr([list(event) for event in events]).encode(), usedforsecurity=False).hexdigest()
-
-
-def _plain(events: Iterable[Any]) -> bool:
-    """Return whether events hold nothing but string symbols beyond doubt; most do, and need no second look."""
-    symbols: list[str] = []
-    for event in events:
-        if type(event) not in LISTS or len(event) > EVENT_SYMBOLS:
-            return False
-        symbols += event
-    try:
-        text = "\0".join(symbols)
-    except TypeError:
-        return False
-    return (
-        len(text) <= SYMBOL_BYTES  # together, so each of them
-        and text.isascii()
-        and VECTOR_PREFIX not in text
-        and text.count("\0") == max(0, len(symbols) - 1)
-        and "" not in symbols
-    )
 
 
 def _symbol(where: str) -> dict[str, Any]:

@@ -63,6 +63,27 @@ LOG_COLUMNS = (
 )
 HEAD = sa.text("SELECT seq, hash FROM memory_log WHERE memory_id = :memory ORDER BY seq DESC LIMIT 1")
 APPEND = LOG.insert().values({column.name: P(column.name) for column in LOG.c})
+APPEND_NEXT = Named(
+    sqlite=sa.text(
+        "INSERT INTO memory_log (memory_id, seq, kind, at, source, session_id, unique_id, pattern_id, body, "
+        "payload_hash, prev_hash, hash, expires_at, origin, origin_seq) SELECT :memory_id, :seq, :kind, :at, :source, "
+        ":session_id, :unique_id, :pattern_id, :body, :payload_hash, :prev_hash, :hash, :expires_at, :origin, "
+        ":origin_seq WHERE EXISTS (SELECT 1 FROM memory_log WHERE memory_id = :memory_id AND seq = :seq - 1 "
+        "AND hash = :prev_hash) ON CONFLICT (memory_id, seq) DO NOTHING"
+    ),
+    postgresql=sa.text(
+        "WITH locked AS MATERIALIZED (SELECT id FROM memory_memories WHERE id = :memory_id FOR UPDATE) "
+        "INSERT INTO memory_log (memory_id, seq, kind, at, source, session_id, unique_id, pattern_id, body, "
+        "payload_hash, prev_hash, hash, expires_at, origin, origin_seq) SELECT id, CAST(:seq AS bigint), :kind, "
+        "CAST(:at AS float8), :source, :session_id, :unique_id, :pattern_id, :body, :payload_hash, "
+        "CAST(:prev_hash AS text), :hash, CAST(:expires_at AS float8), :origin, CAST(:origin_seq AS bigint) "
+        "FROM locked WHERE EXISTS (SELECT 1 FROM memory_log WHERE memory_id = locked.id "
+        "AND seq = CAST(:seq AS bigint) - 1 AND hash = CAST(:prev_hash AS text)) "
+        "ON CONFLICT (memory_id, seq) DO NOTHING"
+    ),
+)
+"""Lock the log and append behind the record the writer knows as the last; no row when it is not the last any more."""
+
 READ_LOG = (
     sa.select(*LOG_COLUMNS)
     .where(LOG.c.memory_id == P("memory"), LOG.c.seq > P("after"), LOG.c.seq <= P("until"))

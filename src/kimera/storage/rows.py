@@ -116,15 +116,19 @@ class StatementTimes:
 
 
 class Rows:
-    """One connection of the driver. Values go by name; raises `DBAPIError` like SQLAlchemy does."""
+    """One connection of the driver. Values go by name; raises `DBAPIError` like SQLAlchemy does.
 
-    __slots__ = ("_texts", "connection", "database", "dialect", "times")
+    ``kept`` is what its user remembers of what was written here; a transaction that is undone empties it.
+    """
+
+    __slots__ = ("_texts", "connection", "database", "dialect", "kept", "times")
 
     def __init__(self, database: Database, connection: Any, times: StatementTimes | None = None) -> None:
         self.database = database
         self.connection = connection
         self.dialect = database.engine.dialect.name
         self.times = times
+        self.kept: dict[int, Any] = {}
         self._texts = TEXTS[self.dialect]
 
     def text(self, statement: Statement) -> _Text:
@@ -207,14 +211,14 @@ class _Ticket(Generic[T]):
 
 
 class _Lent:
-    """A connection of the pool in our hands; in autocommit on PostgreSQL, so that one look needs no transaction."""
+    """A connection of the pool in our hands; to read on PostgreSQL in autocommit: one look needs no transaction."""
 
     __slots__ = ("lease", "rows")
 
-    def __init__(self, database: Database, times: StatementTimes | None) -> None:
+    def __init__(self, database: Database, times: StatementTimes | None, *, autocommit: bool) -> None:
         self.lease = database.engine.raw_connection()
         connection: Any = self.lease.driver_connection
-        if not database.embedded:
+        if autocommit and not database.embedded:
             connection.autocommit = True
         self.rows = Rows(database, connection, times)
 
@@ -291,7 +295,8 @@ class Transactions:
             self._resting.pop().close()
 
     def _write_group(self) -> None:
-        group: list[_Ticket[Any]] = []
+        group = [self._waiting.popleft()]
+        group[0].taken = True
         while self._waiting and len(group) < GROUP:
             group.append(self._waiting.popleft())
             group[-1].taken = True
@@ -306,7 +311,8 @@ class Transactions:
     def _commit(self, group: Iterable[_Ticket[Any]]) -> None:
         rows = self._open()
         try:
-            rows.run(BEGIN)
+            if self.database.embedded:
+                rows.run(BEGIN)
             values = [(ticket, ticket.work(rows)) for ticket in group]
             rows.connection.commit()
         except BaseException as failure:
@@ -322,7 +328,7 @@ class Transactions:
         try:
             lent = self._resting.pop()
         except IndexError:
-            lent = _Lent(self.database, self.times)
+            lent = _Lent(self.database, self.times, autocommit=True)
         sound = False
         try:
             if begin is not None:
@@ -358,12 +364,13 @@ class Transactions:
 
     def _open(self) -> Rows:
         if self._writer is None:
-            self._writer = _Lent(self.database, self.times)
+            self._writer = _Lent(self.database, self.times, autocommit=False)
         return self._writer.rows
 
     def _undo(self, failure: BaseException) -> None:
         assert self._writer is not None
         if self._shared or isinstance(failure, KimeraError):
+            self._writer.rows.kept.clear()
             self._writer.rows.connection.rollback()
             return
         # whatever state the connection is in, the next write begins on a fresh one
@@ -371,7 +378,7 @@ class Transactions:
         writer.lease.invalidate()
 
 
-BEGIN = Named(sqlite=sa.text("BEGIN IMMEDIATE"), postgresql=sa.text("BEGIN"))
+BEGIN = sa.text("BEGIN IMMEDIATE")
 BEGIN_READ = Named(
     sqlite=sa.text("BEGIN"), postgresql=sa.text("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 )

@@ -106,8 +106,12 @@ def _clean_files(store: MemoryStore, clock: Clock) -> None:
     """Rewrite the files without free pages, then empty the write-ahead log."""
     with store.transactions.alone() as connection:
         if not store.transactions.database.embedded:
-            for statement in sql.VACUUM_POSTGRES:
-                connection.execute(statement)
+            connection.autocommit = True
+            try:
+                for statement in sql.VACUUM_POSTGRES:
+                    connection.execute(statement)
+            finally:
+                connection.autocommit = False
             return
         connection.execute("VACUUM")
         for _ in range(CHECKPOINTS):

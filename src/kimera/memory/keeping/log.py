@@ -22,6 +22,7 @@ __all__ = [
     "Head",
     "LogRecord",
     "append",
+    "append_next",
     "canonical",
     "chain_hash",
     "head",
@@ -135,6 +136,17 @@ def head(rows: Rows, memory: int, *, lock: bool = True) -> Head:
     return Head() if found is None else Head(*found)
 
 
+def append_next(rows: Rows, memory: int, entry: Entry) -> LogRecord:
+    """Lock the log and write one entry at its end, which is looked for only when another process has written since."""
+    last = rows.kept.get(memory)
+    if last is not None:
+        item = _numbered(entry, last)
+        if rows.run(sql.APPEND_NEXT, _values(memory, item)).rowcount == 1:
+            rows.kept[memory] = Head(item.seq, item.hash)
+            return item
+    return append(rows, memory, head(rows, memory), (entry,))[0]
+
+
 def append(rows: Rows, memory: int, last: Head, entries: Sequence[Entry]) -> list[LogRecord]:
     """Write entries behind ``last`` and return them with their numbers."""
     records = []
@@ -146,6 +158,7 @@ def append(rows: Rows, memory: int, last: Head, entries: Sequence[Entry]) -> lis
         rows.run(sql.APPEND, values[0])
     else:
         rows.many(sql.APPEND, values)
+    rows.kept[memory] = last
     return records
 
 

@@ -11,7 +11,7 @@ from kimera.clock import Clock
 from kimera.errors import ConflictError, MemoryFault, StorageError
 from kimera.memory.contracts import Learned
 from kimera.memory.keeping.episodes import Lesson, read_events
-from kimera.memory.keeping.log import Head, append, canonical, head
+from kimera.memory.keeping.log import Head, append, append_next, canonical, head
 from kimera.memory.keeping.patterns import check_vectors, enter_all, teach
 from kimera.memory.observing.stm import Learnings
 from kimera.memory.observing.stm_sql import Lost
@@ -113,6 +113,12 @@ class MemoryStore:
         return answers
 
     def _teach(self, rows: Rows, lessons: Sequence[Lesson]) -> tuple[list[Learned], Head]:
+        if len(lessons) == 1 and lessons[0].entry.unique_id is None and not lessons[0].vectors:
+            each = lessons[0]  # nothing about it needs to be looked up under the lock
+            item = append_next(rows, self.memory, each.entry)
+            frequency = teach(rows, self.memory, item.seq, each)
+            answer = Learned(each.id, each.name, item.seq, frequency == 1, frequency, each.length)
+            return [answer], Head(item.seq, item.hash)
         last = head(rows, self.memory)
         check_vectors(rows, self.memory, {name: v for each in lessons for name, v in each.vectors.items()})
         known = [self._known(rows, each) for each in lessons]

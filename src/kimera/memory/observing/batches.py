@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from kimera.memory.contracts import Learned, Observed
 from kimera.memory.keeping.episodes import Lesson
-from kimera.memory.observing.observations import Observation, SequenceObserved, Step, learn_events, observe
+from kimera.memory.observing.observations import Observation, SequenceObserved, learn_events, observe, with_seq
 from kimera.memory.observing.stm import Stm, StmChange
 from kimera.memory.options import Options
 
@@ -30,7 +30,8 @@ class Batch:
         self.before = stm
         self.initial = len(stm.events)
         self.lessons: list[Lesson] = []
-        self.steps: list[Step] = []
+        self.answered: list[Observed] = []
+        self.remembering: list[tuple[int, int]] = []  # which answers the events of which numbers carry
         self.moments: list[Stm | None] = []  # the short-term memory after a step that asks for a prediction
         self._after = stm.copy()
         self._options = options
@@ -44,7 +45,7 @@ class Batch:
 
     def take(self, seen: Observation) -> None:
         """Plan one more observation."""
-        if self._ways.clear_stm_between and self.steps:
+        if self._ways.clear_stm_between and self.answered:
             self._clear()
         step = observe(self._after, seen, self._options, now=self._now, memory_seq=self._seq, session_id=self._session)
         if not step.observed.duplicate:
@@ -52,7 +53,9 @@ class Batch:
         if step.lesson is not None:
             self.lessons.append(step.lesson)
             self._auto.append(step.lesson)
-        self.steps.append(step)
+        if step.event is not None:
+            self.remembering.append((len(self.answered), step.event))
+        self.answered.append(step.observed)
         self.taught.append(len(self.lessons))
         asked = seen.predict or seen.guard or self._options.predict_on_observe
         self.moments.append(self._after.copy() if asked else None)
@@ -83,8 +86,8 @@ class Batch:
     def answers(self, learned: Sequence[Learned]) -> list[Observed]:
         """Return what each observation answers, now that the lessons have their numbers."""
         return [
-            replace(step.observed, memory_seq=learned[taught - 1].seq) if taught else step.observed
-            for step, taught in zip(self.steps, self.taught, strict=True)
+            with_seq(observed, learned[taught - 1].seq) if taught else observed
+            for observed, taught in zip(self.answered, self.taught, strict=True)
         ]
 
     def report(self, results: Sequence[Observed], memory_seq: int) -> SequenceObserved:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 from kimera.errors import ValidationError
 from kimera.guardian import Integrity, Label, Secrecy
 from kimera.memory.contracts import Composed, Observed
-from kimera.memory.keeping.episodes import Lesson, lesson
+from kimera.memory.keeping.episodes import DEFAULT_LABEL, Lesson, lesson
 from kimera.memory.observing.stm import Stm, StmChange, StmEvent
 from kimera.memory.options import Options
 from kimera.memory.symbols import (
-    EVENT_SYMBOLS,
     Event,
     clean_emotives,
     clean_event,
@@ -21,6 +21,7 @@ from kimera.memory.symbols import (
     clean_symbol,
     clean_text,
     clean_vector,
+    is_plain,
 )
 
 __all__ = ["Observation", "SequenceObserved", "Step", "clean_observation", "clean_sequence", "observe"]
@@ -28,10 +29,11 @@ __all__ = ["Observation", "SequenceObserved", "Step", "clean_observation", "clea
 OBSERVATIONS = 10_000
 EMPTY: tuple[Any, ...] = ((), [])
 FIELDS = ("strings", "vectors", "emotives", "metadata", "unique_id", "source", "label", "predict", "guard")
+KNOWN = frozenset(FIELDS)
+NOTHING: Mapping[str, Any] = {}  # one for all: a sequence makes thousands of observations at once
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """One clean observation. ``event`` is empty when nothing was seen."""
 
     event: Event
@@ -83,17 +85,17 @@ def clean_observation(
     sort: bool = True,
 ) -> Observation:
     """Return a clean observation; raises `ValidationError` with the code of section 8 of the design."""
-    named: dict[str, tuple[float, ...]] = {}
-    event = _event(strings, vectors, named, sort)
+    event, named = _event(strings, vectors, sort)
     origin = clean_text(source, "source") if source is not None else ""
-    for name, value in (("predict", predict), ("guard", guard)):
-        if not isinstance(value, bool):
-            raise ValidationError(f"{name} takes true or false.", name, error_code="BODY_INVALID")
+    if predict is not False or guard is not False:
+        for name, value in (("predict", predict), ("guard", guard)):
+            if not isinstance(value, bool):
+                raise ValidationError(f"{name} takes true or false.", name, error_code="BODY_INVALID")
     return Observation(
         event,
         named,
-        clean_emotives(emotives),
-        clean_metadata(metadata),
+        clean_emotives(emotives) or NOTHING,
+        clean_metadata(metadata) or NOTHING,
         clean_text(unique_id, "unique_id") if unique_id is not None else None,
         origin,
         clean_label(label, origin),
@@ -118,7 +120,7 @@ def clean_sequence(observations: object, sort: bool) -> list[Observation]:
 
 def observation_of(item: Mapping[str, Any], sort: bool, number: int) -> Observation:
     """Return the clean observation of a mapping; raises `ValidationError` naming its place in the sequence."""
-    if not isinstance(item, Mapping) or not item.keys() <= set(FIELDS):
+    if not isinstance(item, Mapping) or not item.keys() <= KNOWN:
         raise ValidationError(
             f"observations[{number}] takes an object with {', '.join(FIELDS)}.",
             f"observations[{number}]",
@@ -153,19 +155,25 @@ def observe(stm: Stm, seen: Observation, options: Options, *, now: float, memory
         return _attach(stm, seen, memory_seq)
     number = stm.next
     length = min(len(stm.events) + 1, options.stm_limit)
+    event = StmEvent(
+        number, seen.event, seen.emotives, seen.metadata, seen.source, seen.label, now, seen.vectors, NOTHING
+    )
+    floor = _floor_after(stm, options)
+    taught = None
+    if 0 < options.max_pattern_length <= length:
+        taught, floor, length = _auto_learn(stm, event, floor, options, now, session_id)
     observed = Observed(
         time=stm.time + 1,
         unique_id=seen.unique_id,
         event_added=True,
         stm_length=length,
         memory_seq=memory_seq,
+        auto_learned_pattern=None if taught is None else f"PTRN|{taught.name}",
+        auto_learned_id=None if taught is None else taught.id,
         record_attached=bool(seen.emotives or seen.metadata),
     )
-    event = StmEvent(number, seen.event, seen.emotives, seen.metadata, seen.source, seen.label, now, seen.vectors, {})
-    floor = _floor_after(stm, options)
-    taught, floor, observed = _auto_learn(stm, event, floor, observed, options, now, session_id)
     if seen.unique_id is not None:
-        event = replace(event, answers={seen.unique_id: answer_of(observed)})
+        event = event._replace(answers={seen.unique_id: answer_of(observed)})
     change = StmChange(stm.time + 1, number + 1, floor, (event,))
     return Step(change, observed, taught, number if seen.unique_id is not None else None)
 
@@ -181,14 +189,14 @@ def learn_events(
     ttl_seconds: float | None = None,
 ) -> Lesson:
     """Return the lesson of short-term events; raises `ValidationError` (PATTERN_TOO_SHORT)."""
-    sources = {event.source for event in events if event.source}
+    sources = {event.source for event in events} - {""}
     return lesson(
         tuple(event.symbols for event in events),
         at=now,
         emotives=[event.emotives for event in events],
         metadata=[event.metadata for event in events],
         labels=[event.label for event in events],
-        vectors={name: vector for event in events for name, vector in event.vectors.items()},
+        vectors=dict(chain.from_iterable([event.vectors.items() for event in events if event.vectors])),
         outcome=outcome,
         persistence=options.persistence,
         source=source if source is not None else (sources.pop() if len(sources) == 1 else ""),
@@ -198,12 +206,29 @@ def learn_events(
     )
 
 
+def with_seq(observed: Observed, seq: int) -> Observed:
+    """Return the answer with the log number that learning gave."""
+    return Observed(
+        observed.time,
+        observed.unique_id,
+        observed.event_added,
+        observed.stm_length,
+        seq,
+        observed.auto_learned_pattern,
+        observed.auto_learned_id,
+        observed.predictions,
+        observed.guard,
+        observed.record_attached,
+        observed.duplicate,
+    )
+
+
 def answer_of(observed: Observed) -> dict[str, Any]:
     """Return what is remembered of an answer: all but predictions and guard, which can be asked again."""
     return replace(observed, predictions=None, guard=None).to_dict()
 
 
-_LABELS: dict[str, Label] = {}
+_LABELS: dict[str, Label] = {"": DEFAULT_LABEL}
 
 
 def _default_label(source: str) -> Label:
@@ -215,11 +240,10 @@ def _default_label(source: str) -> Label:
     return known
 
 
-def _event(strings: object, vectors: object, named: dict[str, tuple[float, ...]], sort: bool) -> Event:
-    if vectors in EMPTY and isinstance(strings, list | tuple) and len(strings) <= EVENT_SYMBOLS:
-        plain = [clean_symbol(item) for item in strings]
-        if not any(item.startswith("VCTR|") for item in plain):
-            return tuple(sorted(plain) if sort else plain)
+def _event(strings: object, vectors: object, sort: bool) -> tuple[Event, Mapping[str, tuple[float, ...]]]:
+    if vectors in EMPTY and is_plain((strings,)):
+        plain: Sequence[str] = strings  # type: ignore[assignment]
+        return tuple(sorted(plain) if sort else plain), NOTHING
     if isinstance(strings, Sequence) and not isinstance(strings, str | bytes):
         for item in strings:
             clean_symbol(item)  # here a list of numbers is no symbol: vectors have their own field
@@ -228,7 +252,8 @@ def _event(strings: object, vectors: object, named: dict[str, tuple[float, ...]]
     given = [clean_vector(item) for item in vectors]
     if isinstance(strings, str | bytes | Mapping) or not isinstance(strings, Sequence):
         raise ValidationError("strings takes a list of symbols.", "strings", error_code="BODY_INVALID")
-    return clean_event([*given, *strings], vectors=named, sort=sort, where="strings")
+    named: dict[str, tuple[float, ...]] = {}
+    return clean_event([*given, *strings], vectors=named, sort=sort, where="strings"), named
 
 
 def _attach(stm: Stm, seen: Observation, memory_seq: int) -> Step:
@@ -244,13 +269,12 @@ def _attach(stm: Stm, seen: Observation, memory_seq: int) -> Step:
     )
     changed = None
     if newest is not None and (attached or seen.unique_id is not None):
-        changed = replace(
-            newest,
+        changed = newest._replace(
             emotives={**newest.emotives, **seen.emotives},
             metadata={**newest.metadata, **seen.metadata},
         )
         if seen.unique_id is not None:
-            changed = replace(changed, answers={**newest.answers, seen.unique_id: answer_of(observed)})
+            changed = changed._replace(answers={**newest.answers, seen.unique_id: answer_of(observed)})
     return Step(StmChange(stm.time + 1, stm.next, stm.floor, replace=changed), observed)
 
 
@@ -262,21 +286,13 @@ def _floor_after(stm: Stm, options: Options) -> int:
 
 
 def _auto_learn(
-    stm: Stm, event: StmEvent, floor: int, observed: Observed, options: Options, now: float, session_id: str
-) -> tuple[Lesson | None, int, Observed]:
-    wanted = options.max_pattern_length
-    if not wanted or observed.stm_length < wanted:
-        return None, floor, observed
-    events = [known for known in stm.events if known.number >= floor] + [event]
+    stm: Stm, event: StmEvent, floor: int, options: Options, now: float, session_id: str
+) -> tuple[Lesson | None, int, int]:
+    """Return what is learned, the floor after it, and how many events are left."""
+    events = [known for known in stm.events if known.number >= floor]
+    events.append(event)
     taught = None
-    if sum(len(known.symbols) for known in events) >= 2:
+    if sum([len(known.symbols) for known in events]) >= 2:
         taught = learn_events(events, options, now=now, session_id=session_id)
-    keep = wanted - 1 if options.stm_mode == "ROLLING" else 0
-    floor = events[-keep].number if keep else event.number + 1
-    observed = replace(
-        observed,
-        stm_length=keep,
-        auto_learned_pattern=f"PTRN|{taught.name}" if taught else None,
-        auto_learned_id=taught.id if taught else None,
-    )
-    return taught, floor, observed
+    keep = options.max_pattern_length - 1 if options.stm_mode == "ROLLING" else 0
+    return taught, events[-keep].number if keep else event.number + 1, keep

@@ -24,6 +24,7 @@ from kimera.memory.observing.observations import (
     clean_sequence,
     learn_events,
     observe,
+    with_seq,
 )
 from kimera.memory.observing.stm import Held, Stm, StmChange, Teach
 from kimera.memory.options import Options, clean_guard, clean_next, clean_options, explain, resolve
@@ -287,8 +288,8 @@ class Session:
         step, learned = self._step(plan)
         observed = step.observed
         if learned:
-            observed = replace(observed, memory_seq=learned[-1].seq)
-            self._remember(step, observed)
+            observed = with_seq(observed, learned[-1].seq)
+            self._remember(step.event, observed)
         return observed
 
     def _observe_all(self, clean: Sequence[Observation], ways: Ways) -> SequenceObserved:
@@ -311,9 +312,11 @@ class Session:
             self._memory.answers.follower.view()  # level before the step, so that its lessons can be taken one by one
         batch, learned = self._step(plan)
         results = batch.answers(learned)
-        for step, observed in zip(batch.steps, results, strict=True):
-            self._remember(step, observed)
-        moments = self._memory.answers.follower.through(batch.lessons, learned) if asks else None
+        for place, event in batch.remembering:
+            self._remember(event, results[place])
+        if not asks:
+            return batch.report(results, self._memory.known_seq)
+        moments = self._memory.answers.follower.through(batch.lessons, learned)
         asked = [
             self._asked_then(observed, seen, stm, moments[taught] if moments else None)
             for observed, seen, stm, taught in zip(results, clean, batch.moments, batch.taught, strict=True)
@@ -355,7 +358,7 @@ class Session:
             learned = store.step(self._held, stm, change, expires_at, teach)
             if learned is not None:
                 stm.apply(change)
-                self._held = replace(self._held, expires_at=expires_at)
+                self._held = self._held._replace(expires_at=expires_at)
                 return result, learned
             self._reload()
         raise ConflictError(f"Session {self.id} is stepped by too many processes at once; try again.")
@@ -415,14 +418,14 @@ class Session:
             return None
         return Learned(found[0], found[1], row[0], False, found[4], found[3])
 
-    def _remember(self, step: Step, observed: Observed) -> None:
+    def _remember(self, number: int | None, observed: Observed) -> None:
         """Put the number that learning gave into the remembered answer."""
-        if step.event is None or self._stm is None or observed.unique_id is None:
+        if number is None or self._stm is None or observed.unique_id is None:
             return
         for event in self._stm.events:
-            if event.number == step.event:
+            if event.number == number:
                 answers = {**event.answers, observed.unique_id: answer_of(observed)}
-                self._stm.put(replace(event, answers=answers))
+                self._stm.put(event._replace(answers=answers))
                 return
 
     def _levels(self, call: Mapping[str, Any]) -> Options:

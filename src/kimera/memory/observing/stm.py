@@ -12,8 +12,8 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
 
 from kimera.guardian import Label, join
 from kimera.memory.contracts import Learned
@@ -25,8 +25,7 @@ from kimera.storage.rows import Rows
 __all__ = ["Held", "ProcessStm", "Stm", "StmChange", "StmEvent", "StmStore", "Teach"]
 
 
-@dataclass(frozen=True, slots=True)
-class StmEvent:
+class StmEvent(NamedTuple):
     """One observed event with what came with it. ``answers`` holds what was said to observations with a unique id."""
 
     number: int
@@ -42,10 +41,17 @@ class StmEvent:
     def write(self) -> str:
         """Return the event as JSON without its defaults."""
         data: dict[str, Any] = {"symbols": self.symbols, "at": self.at}
-        for name in ("emotives", "metadata", "source", "vectors", "answers"):
-            if getattr(self, name):
-                data[name] = getattr(self, name)
-        if self.label != DEFAULT_LABEL:
+        if self.emotives:
+            data["emotives"] = self.emotives
+        if self.metadata:
+            data["metadata"] = self.metadata
+        if self.source:
+            data["source"] = self.source
+        if self.vectors:
+            data["vectors"] = self.vectors
+        if self.answers:
+            data["answers"] = self.answers
+        if self.label is not DEFAULT_LABEL and self.label != DEFAULT_LABEL:
             data["label"] = self.label.to_dict()
         return canonical(data)
 
@@ -66,8 +72,7 @@ class StmEvent:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class StmChange:
+class StmChange(NamedTuple):
     """One step of a session: events added, the newest one replaced, everything below ``floor`` gone."""
 
     time: int
@@ -131,8 +136,7 @@ class Stm:
         return next((event.answers[unique_id] for event in self.events if unique_id in event.answers), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """What a store knows of a session beside its events."""
 
     key: int
@@ -145,7 +149,7 @@ class Held:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        return asdict(self)
+        return self._asdict()
 
 
 Learnings = list[Learned] | None
@@ -225,7 +229,7 @@ class ProcessStm:
     def find(self, memory: int, session_id: str) -> Held | None:
         """Return a session, expired or not, or None."""
         place = self._places.get(self._names.get((memory, session_id), 0))
-        return None if place is None else replace(place.held, expires_at=place.expires_at)
+        return None if place is None else place.held._replace(expires_at=place.expires_at)
 
     def create(self, memory: int, session_id: str, config: Mapping[str, Any], now: float, expires_at: float) -> Held:
         """Return the new session, or the one another thread made meanwhile."""
@@ -240,14 +244,14 @@ class ProcessStm:
 
     def configure(self, held: Held, config: Mapping[str, Any], metadata: Mapping[str, Any]) -> Held:
         """Keep these options and this metadata."""
-        changed = replace(held, config=dict(config), metadata=dict(metadata))
+        changed = held._replace(config=dict(config), metadata=dict(metadata))
         self._places[held.key].held = changed
         return changed
 
     def extend(self, held: Held, expires_at: float) -> Held:
         """Let the session live until then."""
         self._places[held.key].expires_at = expires_at
-        return replace(held, expires_at=expires_at)
+        return held._replace(expires_at=expires_at)
 
     def drop(self, held: Held) -> None:
         """Forget the session and its events."""
@@ -259,7 +263,7 @@ class ProcessStm:
     def load(self, held: Held) -> tuple[Held, Stm] | None:
         """Return the session as it is now, None when it is gone."""
         place = self._places.get(held.key)
-        return None if place is None else (replace(place.held, expires_at=place.expires_at), place.stm)
+        return None if place is None else (place.held._replace(expires_at=place.expires_at), place.stm)
 
     def is_current(self, held: Held, stm: Stm) -> bool:
         """Return whether the session still stands; nobody but its holder steps it."""

@@ -11,7 +11,6 @@ import json
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +106,7 @@ class RedisStm:
         if found is None or found.expires_at > self._now():
             return found
         expires = self._call("hget", self._keys(found)[1], "expires")  # SQL hears of a use a little later
-        return replace(found, expires_at=max(found.expires_at, float(expires or 0)))
+        return found._replace(expires_at=max(found.expires_at, float(expires or 0)))
 
     def create(self, memory: int, session_id: str, config: Mapping[str, Any], now: float, expires_at: float) -> Held:
         """Return the new session, or the one another caller made meanwhile."""
@@ -153,7 +152,7 @@ class RedisStm:
         at = max(int(known.get("next", 0)), floor)
         stm = Stm(int(known.get("version", 0)), int(known.get("time", 0)), at, floor, events)
         expires_at = max(row[4], float(known.get("expires", 0)))
-        found = replace(held, config=json.loads(row[1]), metadata=json.loads(row[2]), expires_at=expires_at)
+        found = held._replace(config=json.loads(row[1]), metadata=json.loads(row[2]), expires_at=expires_at)
         return found, stm
 
     def is_current(self, held: Held, stm: Stm) -> bool:
@@ -167,7 +166,7 @@ class RedisStm:
             done = self._run(held, stm.version, change, expires_at)
             self._prolong(held, expires_at)
             return [] if done else None
-        if not self._run(held, stm.version, replace(change, floor=stm.floor), expires_at):
+        if not self._run(held, stm.version, change._replace(floor=stm.floor), expires_at):
             return None
         taken = {"session": held.key, "old_floor": stm.floor, "new_floor": change.floor, "new_expires_at": expires_at}
         learned: Learnings = None
@@ -178,7 +177,7 @@ class RedisStm:
                 self._take_back(held, stm, change, expires_at)
         if learned is None:
             return None
-        self._run(held, stm.version + 1, replace(change, append=(), replace=None), expires_at)
+        self._run(held, stm.version + 1, change._replace(append=(), replace=None), expires_at)
         stm.version += 1  # one step of ours were two scripts
         return learned
 

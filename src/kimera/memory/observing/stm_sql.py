@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from kimera.errors import ConflictError
@@ -61,13 +60,13 @@ class SqlStm:
         """Keep these options and this metadata."""
         values = {"session": held.key, "new_config": canonical(config), "new_metadata": canonical(metadata)}
         self._transactions.write(lambda rows: rows.run(sql.CONFIGURE_SESSION, values).rowcount)
-        return replace(held, config=dict(config), metadata=dict(metadata))
+        return held._replace(config=dict(config), metadata=dict(metadata))
 
     def extend(self, held: Held, expires_at: float) -> Held:
         """Let the session live until then."""
         values = {"session": held.key, "new_expires_at": expires_at}
         self._transactions.write(lambda rows: rows.run(sql.EXTEND_SESSION, values).rowcount)
-        return replace(held, expires_at=expires_at)
+        return held._replace(expires_at=expires_at)
 
     def drop(self, held: Held) -> None:
         """Forget the session and its events."""
