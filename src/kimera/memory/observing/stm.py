@@ -167,7 +167,7 @@ class StmUse:
 
     def to_dict(self) -> dict[str, int]:
         """Return plain data."""
-        return asdict(self)
+        return {"count": self.count, "events": self.events, "lag": self.lag}
 
 
 class StmStore(Protocol):
