@@ -73,7 +73,8 @@ def place(tmp_path: Path) -> Iterator[Path]:
     programs = tmp_path / "bin"
     programs.mkdir()
     program = programs / "kimera"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "from kimera.cli import main; main()" "$@"\n')
+    apart = '[ "$1" != serve ] || exec >&2'  # what a server says stands beside what the lines print
+    program.write_text(f'#!/bin/sh\n{apart}\nexec {sys.executable} -c "from kimera.cli import main; main()" "$@"\n')
     program.chmod(0o755)
     yield tmp_path
 
