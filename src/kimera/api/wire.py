@@ -32,10 +32,11 @@ LINE = "kimera.line"
 class Line:
     """A transport that adds ``extra`` to the next head and lets it leave together with the body behind it."""
 
-    __slots__ = ("_loop", "_transport", "extra", "held")
+    __slots__ = ("_loop", "_transport", "extra", "held", "is_closing")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
+        self.is_closing = transport.is_closing  # asked several times a request
         self.extra = b""
         self.held = b""
 

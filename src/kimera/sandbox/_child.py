@@ -131,6 +131,7 @@ def run_child(
     The first line on the result pipe, written before any job code runs, says which mechanisms hold.
     """
     os.setpgid(0, 0)
+    sys.dont_write_bytecode = True  # the worker may, a job may not
     _harden.prctl(_harden.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)

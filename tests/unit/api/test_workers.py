@@ -5,13 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import os
 import threading
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kimera.api.workers import Workers
+
+
+@pytest.fixture(autouse=True, params=["event descriptor", "the loop's own way"])
+def bell(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each test with both ways to wake the loop; the second is that of systems without event descriptors."""
+    if request.param == "the loop's own way":
+        monkeypatch.delattr(os, "eventfd", raising=False)
+    elif not hasattr(os, "eventfd"):
+        pytest.skip("this system has no event descriptors")
+
 
 NAME: contextvars.ContextVar[str] = contextvars.ContextVar("name")
 
@@ -129,3 +141,15 @@ def test_threads_end_with_their_pool() -> None:
     gc.collect()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_no_descriptor_is_left_behind() -> None:
+    """Promise: a pool used from many loops keeps one descriptor at most, and gives it back with itself."""
+    workers = Workers(1)
+    before = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
+    for _ in range(20):
+        assert asyncio.run(workers.run(lambda: 1)) == 1
+    del workers
+    gc.collect()
+    after = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
+    assert after <= before

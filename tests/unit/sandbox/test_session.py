@@ -13,6 +13,7 @@ import pytest
 from kimera.errors import ValidationError
 from kimera.sandbox import Job, Limits, Session, run
 from kimera.sandbox._processes import descendants
+from kimera.sandbox._worker import SCIPY
 
 
 def test_a_job_reads_its_tables_and_returns_plain_json(session: Session, parquet: Path) -> None:
@@ -311,3 +312,18 @@ def test_parameters_come_in_one_order(session: Session) -> None:
     one = session.run(code, parameters={"b": {"y": 1, "x": 2}, "a": 0})
     other = session.run(code, parameters={"a": 0, "b": {"x": 2, "y": 1}})
     assert [["a", "b"], ["x", "y"]] == one.result == other.result
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_worker_keeps_compiled_what_it_imports_if_the_parent_may_and_a_job_never_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, allowed: bool
+) -> None:
+    """Promise: SciPy is compiled once where an installer did not, unless Python was told to write no bytecode."""
+    (tmp_path / "scipy").mkdir()
+    for part in ("__init__", *SCIPY):
+        (tmp_path / "scipy" / f"{part}.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("sys.dont_write_bytecode", not allowed)
+    with Session(minimum="none") as session:
+        assert [True] == session.run("import sys, scipy.stats\nresult = [sys.dont_write_bytecode]").result
+    assert allowed == (tmp_path / "scipy" / "__pycache__").is_dir()
