@@ -25,7 +25,7 @@ import sys
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -242,6 +242,15 @@ def growth(resident: Sequence[int]) -> dict[str, Any]:
     return {"mib": [round(each / 2**20) for each in resident], **mib, "grows": grows}
 
 
+def slow(rows: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return the operations whose p99 is too far above their p50."""
+    return [
+        f"{name}: p99 {row['p99_ms']} ms is above {TAIL} times p50 {row['p50_ms']} ms"
+        for name, row in rows.items()
+        if row["count"] >= ENOUGH and row["p99_ms"] > TAIL * row["p50_ms"]
+    ]
+
+
 def stress(url: str, users: int, duration: float, size: int, seed: int, warming: float) -> dict[str, Any]:
     """Run everything on a new memory and return the document."""
     patterns, memory, caller = texts(size), f"stress-{uuid.uuid4().hex[:12]}", Caller(url)
@@ -255,18 +264,13 @@ def stress(url: str, users: int, duration: float, size: int, seed: int, warming:
     told = monitoring(caller, memory)
     lost, (expected, state) = unlogged(caller, run), replayed(caller, memory)
     rows = {name: {"count": len(times), **spread(times)} for name, times in sorted(run.times.items())}
-    slow = [
-        f"{name}: p99 {row['p99_ms']} ms is above {TAIL} times p50 {row['p50_ms']} ms"
-        for name, row in rows.items()
-        if row["count"] >= ENOUGH and row["p99_ms"] > TAIL * row["p50_ms"]
-    ]
     resident = {**growth(run.resident), "patterns": run.known}
     failed = {
         "5xx": [words for words in run.wrong if " gave 5" in words][:10],
         "unexpected answers": run.wrong[:10],
         "lost": lost[:10],
         "state": [] if expected == state else [f"server {expected}, replay {state}"],
-        "slow": slow,
+        "slow": slow(rows),
         "memory": [f"resident memory still grows: {resident}"] if resident["grows"] else [],
     }
     return {
