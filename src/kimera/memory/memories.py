@@ -6,6 +6,8 @@ import json
 import re
 import threading
 import uuid
+import weakref
+from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +35,7 @@ __all__ = ["Memories", "clean_memory_name"]
 
 NAME_LENGTH = 256
 TENANT_LENGTH = 64
+RECENT = 1_024  # memories kept ready; one that is used stays one object for as long as somebody holds it
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -65,7 +68,8 @@ class Memories:
         self.tuning = tuning or MemoryTuning()
         self.stm_store = _stm_store(stm, self.transactions, self.clock)
         self._owned = owned
-        self._open: dict[tuple[str, str], Memory] = {}
+        self._open: weakref.WeakValueDictionary[tuple[str, str], Memory] = weakref.WeakValueDictionary()
+        self._recent: OrderedDict[tuple[str, str], Memory] = OrderedDict()
         self._lock = threading.Lock()
 
     @classmethod
@@ -109,6 +113,7 @@ class Memories:
     ) -> Memory:
         """Return the memory of that name, made when absent; ``config`` replaces the options kept with it.
 
+        The 1,024 used last are kept ready; another one reads its log again when it is next asked.
         Raises `ValidationError` (MEMORY_NAME_INVALID, CONFIG_INVALID), `NotFoundError` (MEMORY_NOT_FOUND).
         """
         name, tenant = clean_memory_name(name), _clean_tenant(tenant)
@@ -117,6 +122,10 @@ class Memories:
             memory = self._open.get((tenant, name))
             if memory is None:
                 memory = self._open[tenant, name] = self._enter(name, tenant, create)
+            self._recent[tenant, name] = memory
+            self._recent.move_to_end((tenant, name))
+            if len(self._recent) > RECENT:
+                self._recent.popitem(last=False)
         if cleaned is not None:
             memory.store.configure(cleaned)
             memory.reload_config()
@@ -257,6 +266,7 @@ class Memories:
             )
         number, uid, config = found
         store = MemoryStore(self.transactions, number, uid, name, tenant, self.clock)
+        store.head()  # so that what is answered first tells how far the log is
         return Memory(self, store, json.loads(config))
 
 

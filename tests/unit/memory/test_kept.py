@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from contextlib import closing
+
 import pytest
 
-from kimera.memory import Memory
+from kimera.memory import Memories, Memory, memories
 from kimera.memory.index import near
 from kimera.memory.index.tables import SymbolTable
 from kimera.memory.keeping import bodies
@@ -89,3 +93,29 @@ def test_near_symbols_stay_within_their_pairs(monkeypatch: pytest.MonkeyPatch) -
     found.strings("wordy", 0.5, 60)
     assert len(narrow) + 60 == found.kept  # the first went, the third came
     assert wide == found.strings("word", 0.5, 60) and found.kept <= 100
+
+
+def test_memories_nobody_holds_are_let_go_and_come_back_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: a place keeps so many memories ready and no more; who holds one, or a session of one, has the only one.
+
+    One that was let go answers as before: its patterns, its options, its sessions' short-term memory.
+    """
+    monkeypatch.setattr(memories, "RECENT", 3)
+    with closing(Memories.open(":memory:")) as place:
+        held = place.get("held")
+        session = place.get("watched").session("s")
+        first = place.get("first", config={"max_pattern_length": 7})
+        first.learn([["a"], ["b"], ["c"]])
+        first.session("t").observe(["a"])
+        before = first.predict([["a"]]).to_json()
+        gone = weakref.ref(first)
+        del first
+        for n in range(8):
+            place.get(f"other {n}").learn([["a"], [f"b{n}"]])
+        gc.collect()
+        assert gone() is None
+        assert place.get("held") is held and place.get("watched") is session.memory
+        again = place.get("first", create=False)
+        assert 7 == again.options.max_pattern_length and before == again.predict([["a"]]).to_json()
+        seen = place.session("t", memory="first").observe(["b"])
+        assert (2, 1) == (seen.stm_length, seen.memory_seq)
