@@ -4,7 +4,8 @@
 
 The bare commit is one INSERT of a row as large as a log record, in a transaction of its own, on the same database, in
 the same run, interleaved with the learns it is compared with: once through the driver itself, once through
-`Database.write` as the rest of the product writes (core).
+`Database.write` as the rest of the product writes (core). The rows alone are the record and the pattern of the learn
+before, inserted again by the driver under another number, with nothing worked out: what the tables and indexes cost.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from kimera.memory import Memory
+from kimera.memory.keeping.log import record
+from kimera.storage import memory as sql
 from kimera.storage.rows import BEGIN, Rows
 
 BARE = sa.table("bench_bare", sa.column("body"))
 INSERT = BARE.insert().values(body=sa.bindparam("body"))
 BATCH = 1_000
+ANOTHER = 2**30  # number of no memory
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -70,10 +74,20 @@ class Bare:
         """Insert one row and commit the way the rest of the product writes."""
         self.database.write(lambda connection: connection.execute(INSERT, {"body": self.body}))
 
+    def again(self, logged: dict[str, Any], learned: dict[str, Any]) -> None:
+        """Insert a record and a pattern and commit."""
+        if self.database.embedded:
+            self.rows.run(BEGIN)
+        self.rows.run(sql.APPEND, logged)
+        self.rows.run(sql.ENTER_PATTERN, learned)
+        self.connection.driver_connection.commit()
+
     def close(self) -> None:
-        """Drop the table."""
+        """Drop the table and the rows."""
         self.connection.close()
         with self.database.engine.begin() as connection:
+            for table in (sql.LOG, sql.PATTERNS):
+                connection.execute(table.delete().where(table.c.memory_id == ANOTHER))
             connection.exec_driver_sql("DROP TABLE bench_bare")
 
 
@@ -84,17 +98,21 @@ def measure(url: str, count: int) -> dict[str, float]:
     figures: dict[str, float] = {}
     with Memory.open(url, name) as memory:
         bare = Bare(memory)
-        learned, committed, core = [], [], []
+        learned, alone, committed, core = [], [], [], []
         for _ in range(count):
             lesson = events(chance)
             learned.append(timed(lambda lesson=lesson: memory.learn(lesson)))  # type: ignore[misc]
+            rows = rows_of(memory)
+            alone.append(timed(lambda rows=rows: bare.again(*rows)))  # type: ignore[misc]
             committed.append(timed(bare.commit))
             core.append(timed(bare.commit_core))
         bare.close()
         figures["learn_us"] = statistics.median(learned) * 1e6
         figures["bare_commit_us"] = statistics.median(committed) * 1e6
+        figures["rows_alone_us"] = statistics.median(alone) * 1e6
         figures["core_commit_us"] = statistics.median(core) * 1e6
         figures["learn_ratio_core"] = figures["learn_us"] / figures["core_commit_us"]
+        figures["rows_alone_ratio"] = figures["rows_alone_us"] / figures["bare_commit_us"]
         figures["learn_ratio"] = figures["learn_us"] / figures["bare_commit_us"]
         session = memory.session("s")
         seen = [timed(lambda word=f"w{n}": session.observe([word, "b", "c"])) for n in range(count)]  # type: ignore[misc]
@@ -116,6 +134,21 @@ def measure(url: str, count: int) -> dict[str, float]:
         seen = [timed(lambda word=f"w{n}": session.observe([word, "b", "c"])) for n in range(count)]  # type: ignore[misc]
         figures["observe_sql_us"] = statistics.median(seen) * 1e6
     return figures
+
+
+def rows_of(memory: Memory) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values of the newest record and its pattern, under another memory's number."""
+    number, seq = memory.store.memory, memory.known_seq
+
+    def look(rows: Rows) -> tuple[dict[str, Any], dict[str, Any]]:
+        logged = record(rows, number, seq)
+        assert logged is not None
+        found = rows.one(sql.READ_PATTERN, {"memory": number, "pattern": logged.pattern_id})
+        assert found is not None
+        entered = dict(zip(("pattern", "name", "events", "length"), found, strict=False))
+        return {"memory_id": ANOTHER, **logged._asdict()}, {"memory": ANOTHER, "seq": seq, **entered}
+
+    return memory.store.read(look)
 
 
 def _threads(memory: Memory, count: int) -> float:

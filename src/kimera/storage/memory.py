@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from kimera.storage.rows import Named, Statement
+from kimera.storage.rows import Bulk, Named, Statement
 from kimera.storage.schema import (
     memory_effects,
     memory_log,
@@ -63,6 +63,17 @@ LOG_COLUMNS = (
 )
 HEAD = sa.text("SELECT seq, hash FROM memory_log WHERE memory_id = :memory ORDER BY seq DESC LIMIT 1")
 APPEND = LOG.insert().values({column.name: P(column.name) for column in LOG.c})
+APPEND_ALL = Bulk(
+    sqlite=APPEND,
+    postgresql=sa.text(
+        "INSERT INTO memory_log (memory_id, seq, kind, at, source, session_id, unique_id, pattern_id, body, "
+        "payload_hash, prev_hash, hash, expires_at, origin, origin_seq) SELECT memory_id, seq, kind, at, source, "
+        "session_id, unique_id, pattern_id, body, payload_hash, prev_hash, hash, expires_at, origin, origin_seq "
+        "FROM json_to_recordset(CAST(:rows AS json)) AS given (memory_id bigint, seq bigint, kind text, at float8, "
+        "source text, session_id text, unique_id text, pattern_id text, body text, payload_hash text, prev_hash text, "
+        "hash text, expires_at float8, origin text, origin_seq bigint)"
+    ),
+)
 APPEND_NEXT = Named(
     sqlite=sa.text(
         "INSERT INTO memory_log (memory_id, seq, kind, at, source, session_id, unique_id, pattern_id, body, "
@@ -179,6 +190,15 @@ NEW_PATTERN = PATTERNS.insert().values(
 ENTER_PATTERN = sa.text(
     "INSERT INTO memory_patterns (memory_id, id, name, events, length, frequency, changed_seq, outcomes, utility) "
     "VALUES (:memory, :pattern, :name, :events, :length, 1, :seq, 0, 0.0) ON CONFLICT DO NOTHING"
+)
+ENTER_PATTERNS = Bulk(
+    sqlite=ENTER_PATTERN,
+    postgresql=sa.text(
+        "INSERT INTO memory_patterns (memory_id, id, name, events, length, frequency, changed_seq, outcomes, utility) "
+        "SELECT memory, pattern, name, events, length, 1, seq, 0, 0.0 FROM json_to_recordset(CAST(:rows AS json)) "
+        "AS given (memory bigint, pattern text, name text, events text, length integer, seq bigint) "
+        "ON CONFLICT DO NOTHING"
+    ),
 )
 CHANGE_PATTERN = (
     PATTERNS.update()
@@ -310,6 +330,23 @@ COUNT_SESSIONS = (
     sa.select(sa.func.count())
     .select_from(SESSIONS)
     .where(SESSIONS.c.memory_id == P("memory"), SESSIONS.c.expires_at > P("now"))
+)
+LIVE_SESSIONS = (
+    sa.select(SESSIONS.c.id, SESSIONS.c.memory_id, SESSIONS.c.floor)
+    .join_from(SESSIONS, MEMORIES, SESSIONS.c.memory_id == MEMORIES.c.id)
+    .where(MEMORIES.c.tenant == P("tenant"), SESSIONS.c.expires_at > P("now"))
+    .order_by(SESSIONS.c.id)
+)
+USE_OF_STM = (
+    sa.select(
+        sa.func.count(sa.distinct(SESSIONS.c.id)),
+        sa.func.count(STM.c.number).filter(STM.c.number >= SESSIONS.c.floor),
+        sa.func.count(STM.c.number).filter(STM.c.number < SESSIONS.c.floor),
+    )
+    .select_from(
+        SESSIONS.join(MEMORIES, SESSIONS.c.memory_id == MEMORIES.c.id).outerjoin(STM, STM.c.session == SESSIONS.c.id)
+    )
+    .where(MEMORIES.c.tenant == P("tenant"), SESSIONS.c.expires_at > P("now"))
 )
 NEW_SESSION = sa.text(
     "INSERT INTO memory_sessions (memory_id, session_id, config, metadata, created_at, expires_at, time, version, "

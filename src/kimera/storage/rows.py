@@ -7,6 +7,7 @@ write into one commit: whoever holds the turn writes for all who wait, and nobod
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,11 +24,12 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from kimera.errors import KimeraError
 from kimera.storage.database import Database
 
-__all__ = ["Named", "Rows", "Statement", "StatementTimes", "Transactions", "plan_of"]
+__all__ = ["Bulk", "Named", "Rows", "Statement", "StatementTimes", "Transactions", "plan_of"]
 
 T = TypeVar("T")
 Work = Callable[["Rows"], T]
 GROUP = 256
+BULK = 1_000  # rows in one run
 RESTING = 4  # connections kept ready to read
 POSTGRES = sa.make_url("postgresql+psycopg://").get_dialect()()
 SQLITE = sqlite.dialect(paramstyle="qmark")
@@ -49,6 +51,10 @@ class Named(Mapping[str, Any]):
         return len(self._texts)
 
     __hash__ = object.__hash__
+
+
+class Bulk(Named):
+    """A statement for many rows: on PostgreSQL one run takes them all, as a JSON array in place of ``:rows``."""
 
 
 Statement = sa.Executable | Named
@@ -77,7 +83,7 @@ def plan_of(rows: Rows, statement: Statement) -> list[str]:
     """Return the database's plan for a statement, line by line, without running it; values are placeholders."""
     text = rows.text(statement)
     # unknown types take text, which both databases read as what the column wants
-    values = {name: "[]" if name == "ids" else "1" for name in _compiled(rows.dialect, statement).params}
+    values = {name: "[]" if name in {"ids", "rows"} else "1" for name in _compiled(rows.dialect, statement).params}
     words = "EXPLAIN QUERY PLAN " if rows.dialect == "sqlite" else "EXPLAIN "
     return [str(row[-1]) for row in rows.connection.execute(words + text.text, text.pick(values)).fetchall()]
 
@@ -153,6 +159,10 @@ class Rows:
     def many(self, statement: Statement, values: Sequence[Mapping[str, Any]]) -> None:
         """Execute one statement for each row of values."""
         if not values:
+            return
+        if isinstance(statement, Bulk) and self.dialect == "postgresql":
+            for at in range(0, len(values), BULK):
+                self.run(statement, {"rows": json.dumps(values[at : at + BULK], ensure_ascii=False)})
             return
         begun = perf_counter()
         text = self.text(statement)
@@ -274,6 +284,16 @@ class Transactions:
         """Yield the driver's connection outside any transaction, while no other write of this process runs."""
         with self._turn:
             yield self._open().connection
+
+    @property
+    def resting(self) -> int:
+        """Return how many connections are kept ready to read, lent by the pool and in nobody's use."""
+        return len(self._resting)
+
+    @property
+    def queued(self) -> int:
+        """Return how many pieces of work wait for their turn to write."""
+        return len(self._waiting)
 
     def close(self) -> None:
         """Give the connections back."""

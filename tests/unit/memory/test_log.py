@@ -13,7 +13,7 @@ from kimera.clock import FakeClock
 from kimera.errors import ValidationError
 from kimera.memory import Memory
 from kimera.memory.keeping.episodes import lesson
-from kimera.memory.keeping.log import append_next
+from kimera.memory.keeping.log import LogRecord, append_next, read
 from kimera.storage.rows import Rows
 
 AB = [["a"], ["b"]]
@@ -79,3 +79,28 @@ def test_lost_connections_are_replaced(tmp_path: Path) -> None:
         assert [["a"], ["b"], ["b"]] == session.stm
         assert 1 == session.learn().seq
         assert {"idle", "lent"} == memory._memories.connections().keys()
+
+
+def test_many_lessons_at_once_are_written_as_they_are_one_by_one(pair: tuple[Memory, Memory]) -> None:
+    """Promise: a batch leaves the records that single calls leave, to the last character, known or new."""
+    one, _ = pair
+    odd = ["'", '"', "\\", "%(a)s", ":rows", "\n", "\x01", "é", "\U0001f600", "null", '{"a": 1}', "-- ;"]
+    lessons = [
+        {"events": [[symbol], [other]], "metadata": {"k": [symbol, "\x00", 0.1]}, "source": symbol, "ttl_seconds": 5.5}
+        for symbol in odd
+        for other in odd[:3]
+    ]
+    plain = [{"events": [[symbol], ["b"]], "unique_id": f"u{symbol}"} for symbol in odd]
+    one.learn_all([*lessons, *plain, *plain[:2]])
+    batch = [(each.pattern_id, each.body, each.source, each.unique_id) for each in records(one)]
+    single = one._memories.get("single")
+    for given in [*lessons, *plain, *plain[:2]]:
+        single.learn(**given)
+    assert [(each.pattern_id, each.body, each.source, each.unique_id) for each in records(single)] == batch
+    assert single.state_hash() == one.state_hash()
+    assert one.verify().ok
+
+
+def records(memory: Memory) -> list[LogRecord]:
+    """Return the log."""
+    return memory.store.read(lambda rows: list(read(rows, memory.store.memory)))

@@ -157,7 +157,7 @@ def append(rows: Rows, memory: int, last: Head, entries: Sequence[Entry]) -> lis
     if len(values) == 1:
         rows.run(sql.APPEND, values[0])
     else:
-        rows.many(sql.APPEND, values)
+        rows.many(sql.APPEND_ALL, values)
     rows.kept[memory] = last
     return records
 

@@ -38,7 +38,7 @@ def enter_all(rows: Rows, memory: int, lessons: Sequence[tuple[int, Lesson]]) ->
         if taught.plain and not taught.vectors and taught.id not in known and "VCTR|" not in taught.written:
             entered = {"memory": memory, "pattern": taught.id, "name": taught.name, "events": taught.written}
             values.setdefault(taught.id, {**entered, "length": taught.length, "seq": seq})
-    rows.many(sql.ENTER_PATTERN, list(values.values()))
+    rows.many(sql.ENTER_PATTERNS, list(values.values()))
     return {entered["seq"] for entered in values.values()}
 
 

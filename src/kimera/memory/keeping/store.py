@@ -121,21 +121,33 @@ class MemoryStore:
             return [answer], Head(item.seq, item.hash)
         last = head(rows, self.memory)
         check_vectors(rows, self.memory, {name: v for each in lessons for name, v in each.vectors.items()})
-        known = [self._known(rows, each) for each in lessons]
-        records = append(rows, self.memory, last, [e.entry for e, k in zip(lessons, known, strict=True) if k is None])
-        taught = [each for each, before in zip(lessons, known, strict=True) if before is None]
-        pairs = [(item.seq, each) for item, each in zip(records, taught, strict=True)]
+        fresh = self._fresh(rows, lessons)
+        records = append(rows, self.memory, last, [each.entry for each in fresh])
+        pairs = [(item.seq, each) for item, each in zip(records, fresh, strict=True)]
         settled = enter_all(rows, self.memory, pairs) if len(pairs) >= MANY else set()
-        numbered = iter(records)
+        numbered = iter(pairs)
+        seq, taught = next(numbered, (0, None))
         answers = []
-        for each, before in zip(lessons, known, strict=True):
-            if before is not None:
+        for each in lessons:
+            if each is not taught:
+                before = self._known(rows, each)
+                assert before is not None
                 answers.append(before)
                 continue
-            seq = next(numbered).seq
             frequency = 1 if seq in settled else teach(rows, self.memory, seq, each)
             answers.append(Learned(each.id, each.name, seq, frequency == 1, frequency, each.length))
+            seq, taught = next(numbered, (0, None))
         return answers, (Head(records[-1].seq, records[-1].hash) if records else last)
+
+    def _fresh(self, rows: Rows, lessons: Sequence[Lesson]) -> list[Lesson]:
+        """Return the lessons to write: those without a unique id, and of each new one the first."""
+        fresh, names = [], set()
+        for each in lessons:
+            name = each.entry.unique_id
+            if name is None or (name not in names and self._known(rows, each) is None):
+                fresh.append(each)
+            names.add(name)
+        return fresh
 
     def _known(self, rows: Rows, each: Lesson) -> Learned | None:
         if each.entry.unique_id is None:
