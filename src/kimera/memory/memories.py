@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from kimera.clock import Clock, SystemClock
-from kimera.errors import ConflictError, NotFoundError, ValidationError
+from kimera.errors import ConflictError, KimeraError, NotFoundError, ValidationError
 from kimera.memory.contracts import MemoryTuning, Observed
 from kimera.memory.keeping.log import canonical
 from kimera.memory.keeping.store import MemoryStore, store_errors
 from kimera.memory.memory import Memory
-from kimera.memory.meters import Meters, spread
+from kimera.memory.meters import Meters
 from kimera.memory.observing.observations import clean_observation
 from kimera.memory.observing.sessions import Session
 from kimera.memory.observing.stm import ProcessStm, StmStore
@@ -29,6 +29,7 @@ from kimera.memory.symbols import clean_text
 from kimera.settings import Settings, load_settings
 from kimera.storage import memory as sql
 from kimera.storage.database import IN_MEMORY, Database, open_database
+from kimera.storage.pools import spread
 from kimera.storage.rows import Named, Rows, StatementTimes, Transactions, plan_of
 
 __all__ = ["Memories", "clean_memory_name"]
@@ -44,6 +45,14 @@ class Timed(Protocol):
     """A store that times its own commands."""
 
     times: StatementTimes
+
+
+@runtime_checkable
+class Pooled(Protocol):
+    """A store with connections of its own."""
+
+    def pool_figures(self) -> dict[str, Any]:
+        """Return its pool as plain data."""
 
 
 class Memories:
@@ -220,10 +229,20 @@ class Memories:
         with store_errors():
             return self.transactions.read(lambda rows: plan_of(rows, statement))
 
-    def connections(self) -> dict[str, int]:
-        """Return how many database connections rest and how many are lent."""
-        use = self.database.stats()
-        return {"idle": use.idle, "lent": use.lent}
+    def connections(self, tenant: str = "local") -> dict[str, Any]:
+        """Return the pools of connections and the short-term memories behind a tenant's sessions.
+
+        Per pool: most connections, lent and idle ones, who waits, how long, failures, and a health check, made now
+        unless the last is younger than 5 s. ``lag`` counts events that are learned or dropped and not yet trimmed.
+        The short-term memories are None while their store is away.
+        """
+        pools = {"database": self.database.pool_figures(self.transactions)}
+        if isinstance(self.stm_store, Pooled):
+            pools["redis"] = self.stm_store.pool_figures()
+        streams: dict[str, Any] | None = None
+        with suppress(KimeraError), store_errors():
+            streams = self.stm_store.use(tenant, self.clock.now().timestamp()).to_dict()
+        return {"pools": pools, "stm_streams": streams}
 
     def close(self) -> None:
         """Close every memory, and the database when it was opened here."""

@@ -15,8 +15,9 @@ from typing import Any
 
 from kimera import telemetry
 from kimera.errors import KimeraError
+from kimera.storage.pools import spread
 
-__all__ = ["Meters", "note_events", "note_patterns", "note_predictions", "process_use", "spread"]
+__all__ = ["Meters", "note_events", "note_patterns", "note_predictions", "process_use"]
 
 STATM = Path("/proc/self/statm")
 KEPT = 1_000
@@ -36,6 +37,10 @@ _CANDIDATES = telemetry.metric("kimera_memory_candidates").bind()
 _PATTERNS = telemetry.metric("kimera_memory_patterns").bind()
 _LAG = telemetry.metric("kimera_memory_index_lag_patterns").bind()
 _EVENTS = telemetry.metric("kimera_memory_stm_events").bind()
+
+
+OPERATIONS = ("observe", "observe_sequence", "learn", "predict", "next", "why", "guard", "forget")
+"""Shown from the start; others once they ran."""
 
 
 class Meters:
@@ -81,6 +86,7 @@ class Meters:
             seen = {
                 name: (count[0], dict(errors), sorted(times)) for name, (count, errors, times) in self._seen.items()
             }
+        seen = {name: (0, {}, []) for name in OPERATIONS} | seen
         elapsed = max(perf_counter() - self._since, 1e-9)
         return {
             name: {"count": count, "errors": errors, "rate": count / elapsed, **spread(times)}
@@ -135,12 +141,3 @@ def process_use() -> dict[str, float | None]:
     resident = int(STATM.read_text().split()[1]) * resource.getpagesize() if STATM.exists() else None
     peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {"rss_bytes": resident, "peak_rss_bytes": peak, "cpu_seconds": used.ru_utime + used.ru_stime}
-
-
-def spread(sorted_seconds: list[float]) -> dict[str, float]:
-    """Return p50, p95, p99 and max in milliseconds of sorted durations; empty for none."""
-    if not sorted_seconds:
-        return {}
-    last = len(sorted_seconds) - 1
-    shown = {f"p{share}_ms": sorted_seconds[round(last * share / 100)] * 1e3 for share in (50, 95, 99)}
-    return {**shown, "max_ms": sorted_seconds[-1] * 1e3}

@@ -148,7 +148,20 @@ ALIASES: dict[str, tuple[str, Rule]] = {
     "use_token_matching": ("matching", _token_matching),
 }
 
-LOSSY = ("filter_pipeline", "length_min_ratio", "jaccard_threshold", "minhash_threshold", "bloom_false_positive_rate")
+LOSSY = frozenset({
+    "bloom_false_positive_rate",
+    "enable_filter_metrics",
+    "filter_pipeline",
+    "jaccard_min_overlap",
+    "jaccard_threshold",
+    "length_max_ratio",
+    "length_min_ratio",
+    "max_candidates_per_stage",
+    "minhash_bands",
+    "minhash_num_hashes",
+    "minhash_rows",
+    "minhash_threshold",
+})  # fmt: skip
 
 
 NEXT_RULES: dict[str, Rule] = {

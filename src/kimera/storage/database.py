@@ -7,10 +7,11 @@ inside must be repeatable: our writes are, by derived keys.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
@@ -19,6 +20,7 @@ from kimera import telemetry
 from kimera.clock import Clock, SystemClock
 from kimera.errors import NewerSchema, StorageError, StorageFull
 from kimera.resilience import Retry
+from kimera.storage.pools import MeasuredQueue, MeasuredSingle, figures
 from kimera.storage.schema import REVISION, REVISIONS, metadata, revision_table
 from kimera.storage.timing import Meter, Timing, operation_of
 
@@ -33,6 +35,8 @@ LONGEST_PAUSE = 4.0
 SLOW_SECONDS = 0.1
 """A faster write that went well leaves no span: there are hundreds of them per mission and they say nothing."""
 
+CHECKED_SECONDS = 5.0  # a health check younger than this is shown again
+PING = sa.text("SELECT 1")
 SELECT_REVISION = sa.select(revision_table.c.version_num)
 NOW_SQLITE = sa.text("SELECT (julianday('now') - 2440587.5) * 86400.0")  # unixepoch('subsec') needs SQLite 3.42
 NOW_POSTGRES = sa.text("SELECT extract(epoch FROM clock_timestamp())::float8")
@@ -42,6 +46,18 @@ IDLE_LIMIT = "-c idle_in_transaction_session_timeout=20s"
 
 SYNCHRONOUS = {"NORMAL": "PRAGMA synchronous=NORMAL", "FULL": "PRAGMA synchronous=FULL"}
 SCHEMA_LOCK = sa.text("SELECT pg_advisory_xact_lock(7236154021)")
+
+
+class Held(Protocol):
+    """Who keeps connections of the pool ready, and lets writes wait their turn."""
+
+    @property
+    def resting(self) -> int:
+        """Return how many connections are kept ready."""
+
+    @property
+    def queued(self) -> int:
+        """Return how many writes wait."""
 
 
 class PoolUse(NamedTuple):
@@ -106,6 +122,27 @@ class Database:
             return PoolUse(0, 0)
         return PoolUse(pool.checkedin(), pool.checkedout())
 
+    def pool_figures(self, held: Held | None = None) -> dict[str, Any]:
+        """Return the pool as plain data, with a health check when the last is old; what ``held`` rests counts as idle.
+
+        A pool that has nothing left to lend is not asked for a connection: it shows its last check.
+        """
+        pool = self.engine.pool
+        resting, queued = (0, 0) if held is None else (held.resting, held.queued)
+        if not isinstance(pool, MeasuredQueue):
+            assert isinstance(pool, MeasuredSingle)
+            check = pool.waits.check(lambda: None, self.clock)  # the connection is this process's own memory
+            return figures(pool.waits, check, size=1, idle=0, in_use=1, timeout=None, writes_queued=queued)
+        size, lent = pool.size() + pool._max_overflow, pool.checkedout()
+        check = pool.waits.check(self._ping, self.clock, CHECKED_SECONDS if lent < size else math.inf)
+        idle, in_use = pool.checkedin() + resting, max(0, lent - resting)
+        wait = pool.timeout()
+        return figures(pool.waits, check, size=size, idle=idle, in_use=in_use, timeout=wait, writes_queued=queued)
+
+    def _ping(self) -> None:
+        with self.engine.connect() as connection:
+            connection.execute(PING)
+
     def now(self) -> float:
         """Return seconds since 1970 on the database's clock, which all workers share."""
         statement = NOW_SQLITE if self.embedded else NOW_POSTGRES
@@ -142,7 +179,9 @@ def engine_for(url: str, *, synchronous: str = "NORMAL", pool: int = 10) -> sa.E
     if url.startswith("sqlite"):
         # a database in memory exists in one connection only: whoever uses it takes turns
         pooling: dict[str, Any] = (
-            {"poolclass": sa.StaticPool} if url == IN_MEMORY else {"pool_size": pool, "max_overflow": 20}
+            {"poolclass": MeasuredSingle}
+            if url == IN_MEMORY
+            else {"poolclass": MeasuredQueue, "pool_size": pool, "max_overflow": 20}
         )
         engine = sa.create_engine(url, **pooling, connect_args={"check_same_thread": False})
         pragmas = (*PRAGMAS, SYNCHRONOUS[synchronous])
@@ -155,7 +194,9 @@ def engine_for(url: str, *, synchronous: str = "NORMAL", pool: int = 10) -> sa.E
 
         return engine
     address = sa.make_url(url).set(drivername="postgresql+psycopg")
-    return sa.create_engine(address, pool_size=pool, max_overflow=20, connect_args={"options": IDLE_LIMIT})
+    return sa.create_engine(
+        address, poolclass=MeasuredQueue, pool_size=pool, max_overflow=20, connect_args={"options": IDLE_LIMIT}
+    )
 
 
 def open_database(url: str, *, synchronous: str = "NORMAL", clock: Clock | None = None) -> Database:

@@ -331,6 +331,23 @@ COUNT_SESSIONS = (
     .select_from(SESSIONS)
     .where(SESSIONS.c.memory_id == P("memory"), SESSIONS.c.expires_at > P("now"))
 )
+LIVE_SESSIONS = (
+    sa.select(SESSIONS.c.id, SESSIONS.c.memory_id, SESSIONS.c.floor)
+    .join_from(SESSIONS, MEMORIES, SESSIONS.c.memory_id == MEMORIES.c.id)
+    .where(MEMORIES.c.tenant == P("tenant"), SESSIONS.c.expires_at > P("now"))
+    .order_by(SESSIONS.c.id)
+)
+USE_OF_STM = (
+    sa.select(
+        sa.func.count(sa.distinct(SESSIONS.c.id)),
+        sa.func.count(STM.c.number).filter(STM.c.number >= SESSIONS.c.floor),
+        sa.func.count(STM.c.number).filter(STM.c.number < SESSIONS.c.floor),
+    )
+    .select_from(
+        SESSIONS.join(MEMORIES, SESSIONS.c.memory_id == MEMORIES.c.id).outerjoin(STM, STM.c.session == SESSIONS.c.id)
+    )
+    .where(MEMORIES.c.tenant == P("tenant"), SESSIONS.c.expires_at > P("now"))
+)
 NEW_SESSION = sa.text(
     "INSERT INTO memory_sessions (memory_id, session_id, config, metadata, created_at, expires_at, time, version, "
     "next_number, floor) VALUES (:memory, :session_id, :config, :metadata, :created_at, :expires_at, 0, 0, 0, 0) "

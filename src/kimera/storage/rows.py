@@ -296,6 +296,16 @@ class Transactions:
         with self._turn:
             yield self._open().connection
 
+    @property
+    def resting(self) -> int:
+        """Return how many connections are kept ready to read, lent by the pool and in nobody's use."""
+        return len(self._resting)
+
+    @property
+    def queued(self) -> int:
+        """Return how many pieces of work wait for their turn to write."""
+        return len(self._waiting)
+
     def close(self) -> None:
         """Give the connections back."""
         with self._turn:

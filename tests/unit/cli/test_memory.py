@@ -85,6 +85,18 @@ def test_questions_need_no_session(home: Path) -> None:
     assert {"stm": [], "length": 0} == told("stm")
 
 
+def test_an_observation_says_what_it_is_part_of(home: Path) -> None:
+    """Promise: metadata stays with the pattern, --predict answers at once, and what outlived its time is forgotten."""
+    told("observe", "a", "--metadata", '{"room": 3}')
+    told("observe", "b")
+    name = told("learn", "--ttl-seconds", "60")["name"]
+    assert {"room": [3]} == told("show", name)["metadata"]
+    (one,) = told("observe", "a", "--predict")["predictions"]["predictions"]
+    assert [["b"]] == one["future"]
+    assert f"{name[:12]}  similarity" in run("observe", "b", "--predict")[1]
+    assert (0, 1) == (told("expire")["episodes"], told("expire", "--now", "4e9")["episodes"])
+
+
 def test_what_is_forgotten_comes_back_by_its_number(home: Path) -> None:
     """Promise: a dry run counts, forget removes, undo restores the same state, erase cannot be undone."""
     teach("a", "b")
@@ -175,6 +187,8 @@ def test_odd_symbols_are_ordinary(home: Path, symbol: str) -> None:
         ("observe", "a", "--vector", "[]"),
         ("observe", "a", "--vector", "{"),
         ("observe", "a", "--emotive", "joy"),
+        ("observe", "a", "--metadata", "{"),
+        ("observe", "a", "--metadata", "[1]"),
         ("observe", "a", "--emotive", "joy=true"),
         ("predict", "--events", "b c"),
         ("predict", "--events", '[["b"]]', "-o", "recall_threshold"),

@@ -35,7 +35,7 @@ def test_every_statement_has_a_name_and_a_plan(kind: str, tmp_path: Path) -> Non
         assert before == (memory.seq, memory.state_hash())
         with pytest.raises(NotFoundError):
             memories.explain("DROP TABLE memory_log")
-        assert {"idle", "lent"} == memories.connections().keys()
+        assert {"pools", "stm_streams"} == memories.connections().keys()
         memories.close()
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from kimera.api.memory.parts import Chosen, memories_of
+from kimera.api.memory.parts import Chosen, memories_of, tenant_of
 from kimera.api.memory.views import Measures
 from kimera.api.security import requires
 from kimera.memory.meters import process_use
@@ -57,6 +57,6 @@ def router(prefix: str) -> APIRouter:
     )
     def connections(request: Request) -> Measures:
         """Show the pools of connections and the short-term memories behind the gateway."""
-        return Measures(measures=memories_of(request).connections())
+        return Measures(measures=memories_of(request).connections(tenant_of(request)))
 
     return routes

@@ -24,7 +24,7 @@ from kimera.cli.output import EXIT_OK, print_json
 if TYPE_CHECKING:
     from kimera.memory import NextEvents, Predictions
 
-__all__ = ["guard_command", "next_command", "predict_command", "why_command"]
+__all__ = ["guard_command", "next_command", "predict_command", "prediction_lines", "why_command"]
 
 SHOWN = 10
 LEAST = 0.005  # what is less likely is not worth a line
@@ -53,7 +53,7 @@ def predict_command(
     else:
         with the_session(memory, session) as here:
             answer = here.predictions(**asked)
-    print_record(answer, as_json, lambda: _predictions(answer))
+    print_record(answer, as_json, lambda: prediction_lines(answer))
     return EXIT_OK
 
 
@@ -127,14 +127,15 @@ def _about_mission(name: str, asked: dict[str, Any], as_json: bool) -> int:
     for one in told:
         click.echo(click.style(one.trace, bold=True))
         click.echo(f"  so far     {words(one.events)}")
-        for line in (*_next(one.next), *_predictions(one.predictions)):
+        for line in (*_next(one.next), *prediction_lines(one.predictions)):
             click.echo(f"  {line}")
     if not told:
         click.echo("This mission has taken no steps yet.")
     return EXIT_OK
 
 
-def _predictions(answer: Predictions) -> Iterator[str]:
+def prediction_lines(answer: Predictions) -> Iterator[str]:
+    """Return what a person wants to know of predictions."""
     if not answer.predictions:
         yield f"nothing like it among {answer.statistics.patterns} patterns"
     for one in answer.predictions[:SHOWN]:

@@ -140,11 +140,12 @@ def undo_command(seq: int, memory: str, as_json: bool) -> int:
 
 
 @memory_command.command("expire")
+@click.option("--now", type=number, help="As of then, in seconds since 1970; default: now.")
 @shared
-def expire_command(memory: str, as_json: bool) -> int:
+def expire_command(now: float | None, memory: str, as_json: bool) -> int:
     """Forget the episodes whose time to live has passed."""
     with the_memory(memory) as found:
-        return _changed(found.expire(), as_json)
+        return _changed(found.expire(now), as_json)
 
 
 @memory_command.command("outcome")

@@ -31,16 +31,20 @@ number = click.FloatRange(min=0)
 @click.argument("symbols", nargs=-1)
 @click.option("--vector", "vectors", multiple=True, metavar="JSON", help="A vector, e.g. [1.0, 0.5]; may be repeated.")
 @click.option("--emotive", "emotives", multiple=True, metavar="NAME=NUMBER", help="An emotive; may be repeated.")
+@click.option("--metadata", metavar="JSON", help="Facts about it: '{\"room\": 3}'.")
 @click.option("--unique-id", help="A name for this observation: the same again changes nothing.")
 @click.option("--source", help="Where it comes from.")
+@click.option("--predict", is_flag=True, help="Say what it is part of.")
 @click.option("--guard", is_flag=True, help="Say whether it goes round in circles or is odd.")
 @in_session
 def observe_command(
     symbols: tuple[str, ...],
     vectors: tuple[str, ...],
     emotives: tuple[str, ...],
+    metadata: str | None,
     unique_id: str | None,
     source: str | None,
+    predict: bool,
     guard: bool,
     memory: str,
     session: str,
@@ -50,8 +54,10 @@ def observe_command(
     numbers = [_json(vector, "vector") for vector in vectors]
     named = dict(_pair(each) for each in emotives)
     what = {"strings": symbols, "vectors": numbers, "emotives": named, "unique_id": unique_id, "source": source}
+    facts = None if metadata is None else _json(metadata, "metadata")
+    asked = {"metadata": facts, "predict": predict, "guard": guard}
     with the_memories() as memories:
-        seen = memories.observe({**what, "guard": guard}, memory=memory, session=session)
+        seen = memories.observe(what | asked, memory=memory, session=session)
 
     def text() -> Iterator[str]:
         yield (
@@ -63,6 +69,10 @@ def observe_command(
             yield f"learned PTRN|{seen.auto_learned_pattern}"
         if seen.guard is not None:
             yield f"guard: {seen.guard.verdict}"
+        if seen.predictions is not None:
+            from kimera.cli.memory.asking import prediction_lines
+
+            yield from prediction_lines(seen.predictions)
 
     print_record(seen, as_json, text)
     return EXIT_OK
@@ -72,15 +82,22 @@ def observe_command(
 @click.option("--utility", type=click.FloatRange(0, 1), help="How well it turned out, 0 to 1.")
 @click.option("--cost", type=number, help="What it cost.")
 @click.option("--source", help="Where it comes from.")
+@click.option("--ttl-seconds", type=number, help="Let `expire` forget it after that time.")
 @in_session
 def learn_command(
-    utility: float | None, cost: float | None, source: str | None, memory: str, session: str, as_json: bool
+    utility: float | None,
+    cost: float | None,
+    source: str | None,
+    ttl_seconds: float | None,
+    memory: str,
+    session: str,
+    as_json: bool,
 ) -> int:
     """File the short-term memory as a pattern and clear it."""
     given = {"utility": utility, "cost": cost}
     outcome = {name: value for name, value in given.items() if value is not None}
     with the_session(memory, session) as found:
-        learned = found.learn(outcome=outcome or None, source=source)
+        learned = found.learn(outcome=outcome or None, source=source, ttl_seconds=ttl_seconds)
 
     def text() -> Iterator[str]:
         yield f"{'learned' if learned.new else 'learned again'} PTRN|{learned.name}"
@@ -116,16 +133,20 @@ def stm_command(clear: bool, memory: str, session: str, as_json: bool) -> int:
     help="What FILE holds.",
 )
 @click.option("--source", default="", help="Where it comes from; default: the format.")
+@click.option("--attribute", "attributes", multiple=True, help="A span attribute that becomes a symbol; repeatable.")
 @click.option("--dry-run", is_flag=True, help="Only say which patterns these are.")
 @shared
-def ingest_command(file: Path, form: str, source: str, dry_run: bool, memory: str, as_json: bool) -> int:
+def ingest_command(
+    file: Path, form: str, source: str, attributes: tuple[str, ...], dry_run: bool, memory: str, as_json: bool
+) -> int:
     """Learn the traces recorded in FILE (JSON or JSON Lines): one trace is one pattern, one call is one event."""
     records = _records(file)
     from kimera.memory.traces import lessons_of
 
-    lessons_of(records, form, source)
+    chosen = attributes or None
+    lessons_of(records, form, source, chosen)
     with the_memory(memory, create=True) as found:
-        done = found.ingest(records, form, source=source, learn=not dry_run)
+        done = found.ingest(records, form, source=source, learn=not dry_run, attributes=chosen)
 
     def text() -> Iterator[str]:
         for trace in done.traces:

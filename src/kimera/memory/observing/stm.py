@@ -157,6 +157,19 @@ Teach = Callable[[Callable[[Rows], bool] | None], Learnings]
 """Commit what a step learns; the store's own rows go in the same transaction, and False from them undoes it all."""
 
 
+@dataclass(frozen=True, slots=True)
+class StmUse:
+    """Short-term memories that live, the events they hold, and ``lag``: events learned or dropped, not yet trimmed."""
+
+    count: int
+    events: int
+    lag: int
+
+    def to_dict(self) -> dict[str, int]:
+        """Return plain data."""
+        return {"count": self.count, "events": self.events, "lag": self.lag}
+
+
 class StmStore(Protocol):
     """Where sessions and their events are kept. ``now`` and ``expires_at`` are seconds since 1970."""
 
@@ -186,6 +199,9 @@ class StmStore(Protocol):
 
     def count(self, memory: int, now: float) -> int:
         """Return how many sessions of a memory live."""
+
+    def use(self, tenant: str, now: float) -> StmUse:
+        """Return how much is held for the sessions of a tenant that live."""
 
     def sweep(self, now: float) -> int:
         """Drop the sessions that have outlived their time; return how many."""
@@ -265,6 +281,11 @@ class ProcessStm:
     def count(self, memory: int, now: float) -> int:
         """Return how many sessions of a memory live."""
         return sum(place.held.memory == memory and place.expires_at > now for place in list(self._places.values()))
+
+    def use(self, tenant: str, now: float) -> StmUse:
+        """Return how much is held for the sessions that live, whosever they are: the process is one."""
+        living = [place for place in list(self._places.values()) if place.expires_at > now]
+        return StmUse(len(living), sum(len(place.stm.events) for place in living), 0)
 
     def sweep(self, now: float) -> int:
         """Drop the sessions that have outlived their time; return how many."""

@@ -8,16 +8,18 @@ second, trims third: dying between leaves events below the floor that SQL holds,
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from kimera.clock import Clock
 from kimera.errors import MemoryFault
-from kimera.memory.observing.stm import Held, Learnings, Stm, StmChange, StmEvent, Teach
+from kimera.memory.observing.stm import Held, Learnings, Stm, StmChange, StmEvent, StmUse, Teach
 from kimera.memory.observing.stm_sql import SqlStm
 from kimera.storage import memory as sql
+from kimera.storage.pools import RedisPool
 from kimera.storage.rows import StatementTimes, Transactions
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ LAG = 0.05 * 31_536_000  # SQL may be this much behind on a session's last use: 
 GRACE_MS = 60_000  # keys outlive their session a little, so that it ends by its own rule and not by Redis's clock
 POOL = 50
 WAIT = 2.0
+CHECKED = 5.0  # seconds a health check is shown again
+ASKED_AT_ONCE = 1_000
 
 
 class RedisStm:
@@ -83,13 +87,11 @@ class RedisStm:
             ) from missing
         # a step whose answer was lost must not be sent again: it would be refused as old, and planned a second time
         never = Retry(NoBackoff(), 0)
-        self._pool = redis.BlockingConnectionPool.from_url(
-            url, max_connections=POOL, timeout=WAIT, socket_timeout=WAIT * 2, health_check_interval=30, retry=never
-        )
+        self._pool = RedisPool(url, POOL, WAIT, socket_timeout=WAIT * 2, health_check_interval=30, retry=never)
         self._clock = clock
         self._uids: dict[int, str] = {}
         self._written: dict[int, float] = {}  # the expiry SQL holds, by session
-        self._redis: Redis = redis.Redis(connection_pool=self._pool)
+        self._redis: Redis = redis.Redis(connection_pool=self._pool.pool)
         self._failure = redis.RedisError
         self._step_script = self._redis.register_script(STEP)
         self._transactions = transactions
@@ -187,17 +189,43 @@ class RedisStm:
         """Return how many sessions of a memory live."""
         return self._rows.count(memory, now)
 
+    def use(self, tenant: str, now: float) -> StmUse:
+        """Return how much is held for the sessions of a tenant that live, asked of Redis in one go."""
+        found = self._transactions.look(sql.LIVE_SESSIONS, {"tenant": tenant, "now": now})
+        count = events = lag = 0
+        for begin in range(0, len(found), ASKED_AT_ONCE):
+            pipe = self._redis.pipeline(transaction=False)
+            for key, memory, floor in found[begin : begin + ASKED_AT_ONCE]:
+                stream = self._stream(memory, key)
+                pipe.xlen(stream)
+                pipe.xrange(stream, "-", f"{floor}-0")  # what lies below the floor
+            answers = self._timed("use", pipe.execute)
+            for length, below in zip(answers[::2], answers[1::2], strict=True):
+                count, events, lag = count + 1, events + length - len(below), lag + len(below)
+        return StmUse(count, events, lag)
+
+    def pool_figures(self) -> dict[str, Any]:
+        """Return the pool as plain data, with a health check when the last is old and a connection is free."""
+        full = len(self._pool.lent) >= self._pool.size
+        return self._pool.figures(self._pool.waits.check(self._ping, self._clock, math.inf if full else CHECKED))
+
+    def _ping(self) -> None:
+        self._call("ping")
+
     def sweep(self, now: float) -> int:
         """Drop the rows of outlived sessions and return how many; Redis drops their keys by itself."""
         return self._rows.sweep(now - LAG)
 
     def close(self) -> None:
         """Give connections back."""
-        self._pool.disconnect()
+        self._pool.pool.disconnect()
 
     def _keys(self, held: Held) -> tuple[str, str]:
-        stream = f"{self._prefix}:{self._uid(held.memory)}:{held.key}"
+        stream = self._stream(held.memory, held.key)
         return stream, f"{stream}:facts"
+
+    def _stream(self, memory: int, key: int) -> str:
+        return f"{self._prefix}:{self._uid(memory)}:{key}"
 
     def _uid(self, memory: int) -> str:
         """Return what names the memory beyond its database: two databases may share one Redis."""
@@ -213,13 +241,7 @@ class RedisStm:
         arguments += [self._life(expires_at), drop_from, repr(expires_at)]
         for event in (*((change.replace,) if change.replace is not None else ()), *change.append):
             arguments += [event.number, event.write()]
-        begun = perf_counter()
-        try:
-            done = self._step_script(keys=self._keys(held), args=arguments)
-        except self._failure as failure:
-            raise _unavailable(failure) from failure
-        self.times.note("step", 1, perf_counter() - begun)
-        return bool(done)
+        return bool(self._timed("step", lambda: self._step_script(keys=self._keys(held), args=arguments)))
 
     def _take_back(self, held: Held, stm: Stm, change: StmChange, expires_at: float) -> None:
         """Remove what was appended for a lesson that could not be kept."""
@@ -241,12 +263,16 @@ class RedisStm:
         return self._clock.now().timestamp()
 
     def _call(self, command: str, *arguments: Any) -> Any:
+        return self._timed(command, lambda: getattr(self._redis, command)(*arguments))
+
+    def _timed(self, name: str, work: Callable[[], Any]) -> Any:
         begun = perf_counter()
         try:
-            answer = getattr(self._redis, command)(*arguments)
+            answer = work()
         except self._failure as failure:
+            self._pool.waits.failed()
             raise _unavailable(failure) from failure
-        self.times.note(command, 1, perf_counter() - begun)
+        self.times.note(name, 1, perf_counter() - begun)
         return answer
 
 

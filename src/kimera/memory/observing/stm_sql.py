@@ -9,7 +9,7 @@ from typing import Any
 
 from kimera.errors import ConflictError
 from kimera.memory.keeping.log import canonical
-from kimera.memory.observing.stm import Held, Learnings, Stm, StmChange, StmEvent, Teach
+from kimera.memory.observing.stm import Held, Learnings, Stm, StmChange, StmEvent, StmUse, Teach
 from kimera.storage import memory as sql
 from kimera.storage.rows import Rows, Transactions
 
@@ -111,6 +111,11 @@ class SqlStm:
         """Return how many sessions of a memory live."""
         values = {"memory": memory, "now": now}
         return int(self._transactions.look(sql.COUNT_SESSIONS, values)[0][0])
+
+    def use(self, tenant: str, now: float) -> StmUse:
+        """Return how much is held for the sessions of a tenant that live."""
+        ((count, events, lag),) = self._transactions.look(sql.USE_OF_STM, {"tenant": tenant, "now": now})
+        return StmUse(count, events, lag)
 
     def sweep(self, now: float) -> int:
         """Drop the sessions that have outlived their time; return how many."""

@@ -341,7 +341,7 @@ async def test_every_wrong_option_is_named(taught: tuple[httpx.AsyncClient, str]
 
 @pytest.mark.parametrize(
     "option",
-    ["filter_pipeline", "length_min_ratio", "jaccard_threshold", "minhash_threshold", "bloom_false_positive_rate"],
+    ["filter_pipeline", "length_min_ratio", "jaccard_threshold", "minhash_bands", "bloom_false_positive_rate"],
 )
 async def test_a_lossy_filter_is_refused_in_words(taught: tuple[httpx.AsyncClient, str], option: str) -> None:
     """Promise: a request for a pipeline that loses recall is refused, and told that there is none."""

@@ -20,6 +20,7 @@ from kimera.missions import control
 from kimera.storage.keys import Keys
 
 M = "/api/memory"
+POOL = {"size", "in_use", "idle", "waiting", "wait_p95_ms", "failures", "last_health_check"}
 
 
 @pytest.fixture
@@ -170,7 +171,9 @@ async def test_the_monitoring_routes_tell_what_happened(client: httpx.AsyncClien
     assert queries["statements"]["find_memory"]["count"] >= 1 and queries["plan"]
     caches = (await client.get(f"{M}/metrics/caches")).json()["measures"]
     assert caches["predictions"]["hits"] >= 1
-    assert {"idle", "lent"} == (await client.get(f"{M}/metrics/connections")).json()["measures"].keys()
+    told = (await client.get(f"{M}/metrics/connections")).json()["measures"]
+    assert {"count": 1, "events": 0, "lag": 0} == told["stm_streams"]
+    assert POOL <= told["pools"]["database"].keys() and told["pools"]["database"]["last_health_check"]["ok"]
 
 
 async def test_traces_are_learned_over_http(client: httpx.AsyncClient) -> None:
