@@ -2,7 +2,7 @@
 
 SQLAlchemy builds each statement once; afterwards only its text and the driver are used, which costs a tenth of a
 Core execution. `Rows` is one connection inside one transaction. `Transactions` groups what several threads want to
-write into one commit: whoever holds the turn writes for all who wait, and nobody is told before the commit.
+write into one commit: whoever leads writes for all who wait, and nobody is told before the commit.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from operator import itemgetter
 from time import perf_counter
 from typing import Any, Generic, TypeVar, cast
@@ -209,15 +209,22 @@ class Rows:
 
 
 class _Ticket(Generic[T]):
-    """One piece of work on its way through a group."""
+    """One piece of work on its way through a group; who waits with it does so at ``called``."""
 
-    __slots__ = ("done", "taken", "value", "work")
+    __slots__ = ("along", "called", "done", "settled", "value", "work")
 
     def __init__(self, work: Work[T]) -> None:
         self.work = work
-        self.taken = False
         self.done = False
+        self.settled = False  # done, or its group has failed
         self.value: T | None = None
+        self.called = threading.Lock()
+        self.along: list[_Ticket[Any]] = []  # what its thread writes beside it
+
+    def call(self) -> None:
+        """Let its thread look again."""
+        if self.called.locked():
+            self.called.release()
 
 
 class _Lent:
@@ -251,6 +258,8 @@ class Transactions:
         self.database = database
         self.times = times
         self._turn = threading.RLock()
+        self._gate = threading.Lock()
+        self._leader: _Ticket[Any] | None = None
         self._waiting: deque[_Ticket[Any]] = deque()
         self._writer: _Lent | None = None
         self._resting: deque[_Lent] = deque()
@@ -259,11 +268,13 @@ class Transactions:
     def write(self, work: Work[T]) -> T:
         """Run ``work`` and return its value once it is committed; raises what it raises, and `StorageError`."""
         ticket: _Ticket[T] = _Ticket(work)
-        self._waiting.append(ticket)
-        with self._turn:
-            while not ticket.taken:
-                self._write_group()
-            if not ticket.done:  # it shared a group that failed: now alone, so that its error is its own
+        try:
+            if self._leads(ticket):
+                self._lead(ticket)
+        finally:
+            self._leave(ticket)
+        if not ticket.done:  # it shared a group that failed: now alone, so that its error is its own
+            with self._turn:
                 self.database.repeat(lambda: self._commit([ticket]))
         return cast("T", ticket.value)
 
@@ -304,19 +315,49 @@ class Transactions:
         while self._resting:
             self._resting.pop().close()
 
-    def _write_group(self) -> None:
-        group = [self._waiting.popleft()]
-        group[0].taken = True
-        while self._waiting and len(group) < GROUP:
-            group.append(self._waiting.popleft())
-            group[-1].taken = True
-        if len(group) == 1:
-            self.database.repeat(lambda: self._commit(group))
-            return
-        try:
-            self.database.repeat(lambda: self._commit(group))
-        except Exception:  # noqa: BLE001 - each piece runs again alone and meets its own error there
-            return
+    def _leads(self, ticket: _Ticket[Any]) -> bool:
+        """Return whether it is for this thread to write; False when another has taken the ticket along meanwhile."""
+        with self._gate:
+            if self._first(ticket):
+                return True
+            ticket.called.acquire()
+            self._waiting.append(ticket)
+        while True:
+            ticket.called.acquire()
+            with self._gate:
+                if ticket.settled:
+                    return False
+                if ticket in self._waiting and self._first(ticket):
+                    self._waiting.remove(ticket)
+                    return True
+
+    def _first(self, ticket: _Ticket[Any]) -> bool:
+        if self._leader is not None:
+            return False
+        self._leader = ticket
+        return True
+
+    def _lead(self, ticket: _Ticket[Any]) -> None:
+        with self._turn:
+            with self._gate:
+                while self._waiting and len(ticket.along) < GROUP:
+                    ticket.along.append(self._waiting.popleft())
+            # each piece of a group that fails runs again alone and meets its own error there
+            with suppress(Exception) if ticket.along else nullcontext():
+                self.database.repeat(lambda: self._commit((ticket, *ticket.along)))
+
+    def _leave(self, ticket: _Ticket[Any]) -> None:
+        """Let the next one lead, whoever comes first: a newcomer, or the first who waits. Also when interrupted."""
+        with self._gate:
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+            if self._leader is ticket:
+                self._leader = None
+            for each in ticket.along:
+                each.settled = True
+                each.call()
+            if self._leader is None and self._waiting:
+                self._waiting[0].call()
 
     def _commit(self, group: Iterable[_Ticket[Any]]) -> None:
         rows = self._open()
