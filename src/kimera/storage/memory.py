@@ -122,6 +122,19 @@ EPISODE_LIST = sa.text(
     "l.pattern_id FROM memory_log l LEFT JOIN memory_moves m ON m.memory_id = l.memory_id AND m.episode = l.seq "
     "WHERE l.memory_id = :memory AND l.kind = 'learn' ORDER BY l.seq"
 )
+EPISODES_FROM = sa.text(
+    "SELECT l.seq, l.at, l.source, l.session_id, CASE WHEN m.episode IS NULL THEN l.pattern_id ELSE m.pattern_id END, "
+    "l.pattern_id FROM memory_log l LEFT JOIN memory_moves m ON m.memory_id = l.memory_id AND m.episode = l.seq "
+    "WHERE l.memory_id = :memory AND l.kind = 'learn' AND l.source = :source AND l.source <> '' ORDER BY l.seq"
+)
+EPISODES_ABOUT = sa.text(  # those that taught a pattern, wherever they count now, and those moved to it
+    "SELECT l.seq, l.at, l.source, l.session_id, CASE WHEN m.episode IS NULL THEN l.pattern_id ELSE m.pattern_id END, "
+    "l.pattern_id FROM memory_log l LEFT JOIN memory_moves m ON m.memory_id = l.memory_id AND m.episode = l.seq "
+    "WHERE l.memory_id = :memory AND l.kind = 'learn' AND l.pattern_id = :pattern "
+    "UNION ALL SELECT l.seq, l.at, l.source, l.session_id, m.pattern_id, l.pattern_id FROM memory_moves m "
+    "JOIN memory_log l ON l.memory_id = m.memory_id AND l.seq = m.episode "
+    "WHERE m.memory_id = :memory AND m.pattern_id = :pattern AND l.pattern_id <> :pattern ORDER BY 1"
+)
 OUTLIVED = sa.text(
     "SELECT l.seq FROM memory_log l LEFT JOIN memory_moves m ON m.memory_id = l.memory_id AND m.episode = l.seq "
     "WHERE l.memory_id = :memory AND l.expires_at IS NOT NULL AND l.expires_at <= :now "

@@ -15,6 +15,9 @@ from tests.unit.memory.stores import DATABASES, Shelf, opened
 from kimera.clock import FakeClock
 from kimera.errors import ConflictError, KimeraError, NotFoundError, ValidationError
 from kimera.memory import Memory
+from kimera.memory.keeping.changes import Selection, select
+from kimera.storage import memory as sql
+from kimera.storage.rows import plan_of
 
 EMPTY = "s1:3247001b5a776a6b9eb646a9c2bb919d7a946c3c69a4ec3e361e2b0b21b767aa"
 
@@ -165,6 +168,42 @@ def test_any_history_verifies_and_undo_is_its_own_inverse(shelf: Shelf, history:
     memory.rebuild()
     assert before == memory.state_hash()
     assert () == memory.verify().problems
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(steps, max_size=14))
+def test_the_short_way_to_episodes_finds_what_the_long_one_does(shelf: Shelf, history: Any) -> None:
+    """Promise: a selector of a pattern or source reads what an index leads to, and finds the same episodes."""
+    memory = shelf.memory()
+    for step in history:
+        take(memory, step)
+
+    def look(rows: Any) -> None:
+        number = memory.store.memory
+        every = select(rows, number, Selection(everything=True))
+        for name in ("", "s", "t"):
+            assert [e for e in every if e.source == name] == select(rows, number, Selection(source=name))
+        for pattern in {name for e in every for name in (e.pattern, e.taught) if name is not None}:
+            ever = [e for e in every if pattern in {e.pattern, e.taught}]
+            assert ever == select(rows, number, Selection(pattern=pattern), gone=True)
+            live = [e for e in ever if e.pattern == pattern]
+            if live:
+                assert live == select(rows, number, Selection(pattern=pattern))
+
+    memory.store.read(look)
+
+
+def test_forgetting_a_pattern_does_not_read_the_log(memory: Memory) -> None:
+    """Promise: what a forget by pattern or source reads does not grow with the number of episodes."""
+    memory.learn_all([{"events": [["a"], [f"b{n}"]], "source": f"s{n % 100}"} for n in range(300)])
+    assert memory.forget(pattern=memory.patterns(limit=1).patterns[0].id).episodes == 1
+    assert memory.forget(source="s7").episodes in {2, 3}
+    assert memory.store.transactions.times is not None
+    assert sql.EPISODE_LIST not in memory.store.transactions.times.by_statement()
+    if memory.store.transactions.database.embedded:
+        for statement, index in ((sql.EPISODES_ABOUT, "pattern"), (sql.EPISODES_FROM, "source")):
+            plan = " ".join(memory.store.read(lambda rows, each=statement: plan_of(rows, each)))
+            assert f"ix_memory_log_{index}" in plan and "SCAN l" not in plan
 
 
 def test_undo_voids_what_it_names(memory: Memory) -> None:

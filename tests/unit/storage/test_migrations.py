@@ -32,7 +32,7 @@ def created(mission_id: str) -> MissionEvent:
 @pytest.fixture(params=BOTH)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Yield the address of an empty database of each kind."""
-    with database_url(request.param, tmp_path) as address:
+    with database_url(request.param, tmp_path, empty=True) as address:
         yield address
 
 

@@ -211,18 +211,29 @@ def select(rows: Rows, memory: int, selection: Selection, *, gone: bool = False)
 
     With ``gone``, a selector of patterns also finds the episodes that taught one and were forgotten since.
     """
-    tests = list(_tests(rows, memory, selection, gone))
-    episodes = (Episode(*row) for row in rows.each(sql.EPISODE_LIST, {"memory": memory}))
+    pattern = None
+    if selection.pattern is not None:
+        ref = selection.pattern
+        pattern = _taught(rows, memory, ref) if gone else find_pattern(rows, memory, ref)[0]
+    tests = list(_tests(rows, memory, selection, pattern, gone))
+    episodes = (Episode(*row) for row in _within_reach(rows, memory, selection, pattern))
     return [each for each in episodes if all(test(each) for test in tests)]
 
 
-def _tests(rows: Rows, memory: int, selection: Selection, gone: bool) -> Iterable[Callable[[Episode], bool]]:
-    if selection.pattern is not None and gone:
-        taught = _taught(rows, memory, selection.pattern)
-        yield lambda each: taught in {each.pattern, each.taught}
-    elif selection.pattern is not None:
-        pattern = find_pattern(rows, memory, selection.pattern)[0]
-        yield lambda each: each.pattern == pattern
+def _within_reach(rows: Rows, memory: int, selection: Selection, pattern: str | None) -> Iterable[tuple[Any, ...]]:
+    """Return all episodes that may match and, where an index leads to them, few others, in order of their numbers."""
+    if pattern is not None:
+        return rows.each(sql.EPISODES_ABOUT, {"memory": memory, "pattern": pattern})
+    if selection.source:
+        return rows.each(sql.EPISODES_FROM, {"memory": memory, "source": selection.source})
+    return rows.each(sql.EPISODE_LIST, {"memory": memory})
+
+
+def _tests(
+    rows: Rows, memory: int, selection: Selection, pattern: str | None, gone: bool
+) -> Iterable[Callable[[Episode], bool]]:
+    if pattern is not None:
+        yield lambda each: pattern in ({each.pattern, each.taught} if gone else {each.pattern})
     if selection.source is not None:
         yield lambda each: each.source == selection.source
     if selection.session is not None:
