@@ -25,7 +25,7 @@ NOTHING_CHOSEN = 5  # pytest's exit code
 def start(half: int, arguments: list[str], output: int) -> subprocess.Popen[str]:
     """Start one half; each keeps its own notes of what failed last."""
     options = ["-o", f"cache_dir=.pytest_cache/{half}", *HALVES[half], *arguments]
-    environment = os.environ | {"KIMERA_TEST_REDIS_URL": f"{REDIS}/{half}"}
+    environment = os.environ | {"KIMERA_TEST_REDIS_URL": f"{REDIS}/{half}", "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "pytest", *options]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True)
 

@@ -51,12 +51,19 @@ class Composed(Record):
     def to_json(self) -> bytes:
         """Return what `to_dict` gives as JSON, each part written the quickest way it knows."""
         kind: Any = type(self)
-        return b"{%s}" % b",".join([b'"%s":%s' % (name.encode(), _json(getattr(self, name))) for name in _names(kind)])
+        names = _names(kind)
+        values = [getattr(self, name) for name in names]
+        if _PLAIN.issuperset(map(type, values)):
+            return as_json(self)
+        return b"{%s}" % b",".join(
+            [b'"%s":%s' % (name.encode(), _json(v)) for name, v in zip(names, values, strict=True)]
+        )
+
+
+_PLAIN = frozenset({types.NoneType, bool, int, float, str})
 
 
 def _json(value: Any) -> bytes:
-    if value is None:
-        return b"null"
     if isinstance(value, tuple) and value and isinstance(value[0], Record):
         return b"[%s]" % b",".join([one.to_json() for one in value])
     writes: Callable[[], bytes] | None = getattr(value, "to_json", None)

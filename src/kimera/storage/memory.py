@@ -383,6 +383,14 @@ STEP_SESSION = (
     )
     .where(SESSIONS.c.id == P("session"), SESSIONS.c.version == P("old_version"))
 )
+STEP_AND_ADD = Named(
+    postgresql=sa.text(
+        "WITH stepped AS (UPDATE memory_sessions SET version = version + 1, time = :new_time, "
+        "next_number = :new_next, floor = :new_floor, expires_at = :new_expires_at "
+        "WHERE id = :session AND version = :old_version RETURNING id) "
+        "INSERT INTO memory_stm (session, number, body) SELECT id, CAST(:number AS bigint), :body FROM stepped"
+    )
+)
 FLOOR_SESSION = (
     SESSIONS.update()
     .values(floor=P("new_floor"), expires_at=P("new_expires_at"))

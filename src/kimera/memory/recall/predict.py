@@ -44,8 +44,8 @@ def predict(
     ensemble = gather(view, query, options, affinity, overlap)
     places = ensemble.order(options.max_predictions).tolist()
     return Predictions(
-        predictions=predictions_at(ensemble, places, bodies),
-        future_potentials=FutureList(view.future_table, ensemble.futures),
+        predictions=predictions_at(ensemble, places, bodies) if places else (),
+        future_potentials=FutureList(view.future_table, ensemble.futures) if places else (),
         statistics=statistics_of(ensemble),
         memory_seq=view.seq,
         options=dict(_plain(options)),
