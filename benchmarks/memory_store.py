@@ -4,8 +4,8 @@
 
 The bare commit is one INSERT of a row as large as a log record, in a transaction of its own, on the same database, in
 the same run, interleaved with the learns it is compared with: once through the driver itself, once through
-`Database.write` as the rest of the product writes (core). The rows alone are the record and the pattern of the learn
-before, inserted again by the driver under another number, with nothing worked out: what the tables and indexes cost.
+`Database.write` as the rest of the product writes (core). The rows alone are the records and patterns of those learns,
+inserted again by the driver under another number, with nothing worked out: what the tables and indexes cost.
 """
 
 from __future__ import annotations
@@ -102,10 +102,12 @@ def measure(url: str, count: int) -> dict[str, float]:
         for _ in range(count):
             lesson = events(chance)
             learned.append(timed(lambda lesson=lesson: memory.learn(lesson)))  # type: ignore[misc]
-            rows = rows_of(memory)
-            alone.append(timed(lambda rows=rows: bare.again(*rows)))  # type: ignore[misc]
             committed.append(timed(bare.commit))
             core.append(timed(bare.commit_core))
+        for seq in range(1, count + 1):
+            rows = rows_of(memory, seq)
+            alone.append(timed(lambda rows=rows: bare.again(*rows)))  # type: ignore[misc]
+            bare.commit_core()
         bare.close()
         figures["learn_us"] = statistics.median(learned) * 1e6
         figures["bare_commit_us"] = statistics.median(committed) * 1e6
@@ -136,9 +138,9 @@ def measure(url: str, count: int) -> dict[str, float]:
     return figures
 
 
-def rows_of(memory: Memory) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the values of the newest record and its pattern, under another memory's number."""
-    number, seq = memory.store.memory, memory.known_seq
+def rows_of(memory: Memory, seq: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values of a record and its pattern, under another memory's number."""
+    number = memory.store.memory
 
     def look(rows: Rows) -> tuple[dict[str, Any], dict[str, Any]]:
         logged = record(rows, number, seq)

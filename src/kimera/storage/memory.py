@@ -105,7 +105,7 @@ RECORD_HASH = sa.select(LOG.c.hash).where(LOG.c.memory_id == P("memory"), LOG.c.
 LEARN_BY_UNIQUE = (
     sa.select(LOG.c.seq, LOG.c.pattern_id)
     .where(LOG.c.memory_id == P("memory"), LOG.c.unique_id == P("unique_id"), LOG.c.unique_id.is_not(None))
-    .order_by(LOG.c.seq)
+    .order_by(LOG.c.seq + sa.literal_column("0"))
 )
 LAST_OF_SESSION = sa.text(
     "SELECT seq, pattern_id, body FROM memory_log WHERE memory_id = :memory AND session_id = :session_id "
@@ -115,6 +115,9 @@ KNOWN_ORIGINS = sa.select(LOG.c.origin, LOG.c.origin_seq, LOG.c.seq).where(
     LOG.c.memory_id == P("memory"), LOG.c.origin.is_not(None)
 )
 OVERWRITE_BODY = LOG.update().values(body=P("new_body")).where(LOG.c.memory_id == P("memory"), LOG.c.seq == P("at_seq"))
+
+# SQLite goes by the order that is asked for, and would read the whole log, or all patterns, to find a row or two. CROSS
+# JOIN, "+ 0" and "|| ''" leave it the index that leads to them; to PostgreSQL they mean nothing.
 
 # which episodes; a learn record is an episode, and where it counts differs from the record only where `moves` says so
 EPISODE_LIST = sa.text(
@@ -127,13 +130,14 @@ EPISODES_FROM = sa.text(
     "l.pattern_id FROM memory_log l LEFT JOIN memory_moves m ON m.memory_id = l.memory_id AND m.episode = l.seq "
     "WHERE l.memory_id = :memory AND l.kind = 'learn' AND l.source = :source AND l.source <> '' ORDER BY l.seq"
 )
-EPISODES_ABOUT = sa.text(  # those that taught a pattern, wherever they count now, and those moved to it
+# those that taught a pattern, wherever they count now, and those moved to it
+EPISODES_ABOUT = sa.text(
     "SELECT l.seq, l.at, l.source, l.session_id, CASE WHEN m.episode IS NULL THEN l.pattern_id ELSE m.pattern_id END, "
     "l.pattern_id FROM memory_log l LEFT JOIN memory_moves m ON m.memory_id = l.memory_id AND m.episode = l.seq "
     "WHERE l.memory_id = :memory AND l.kind = 'learn' AND l.pattern_id = :pattern "
     "UNION ALL SELECT l.seq, l.at, l.source, l.session_id, m.pattern_id, l.pattern_id FROM memory_moves m "
-    "JOIN memory_log l ON l.memory_id = m.memory_id AND l.seq = m.episode "
-    "WHERE m.memory_id = :memory AND m.pattern_id = :pattern AND l.pattern_id <> :pattern ORDER BY 1"
+    "CROSS JOIN memory_log l WHERE l.memory_id = m.memory_id AND l.seq = m.episode "
+    "AND m.memory_id = :memory AND m.pattern_id = :pattern AND l.pattern_id <> :pattern ORDER BY 1"
 )
 OUTLIVED = sa.text(
     "SELECT l.seq FROM memory_log l LEFT JOIN memory_moves m ON m.memory_id = l.memory_id AND m.episode = l.seq "
@@ -145,17 +149,18 @@ EPISODES_OF = sa.text(
     "LEFT JOIN memory_moves m ON m.memory_id = l.memory_id AND m.episode = l.seq "
     "WHERE l.memory_id = :memory AND l.pattern_id = :pattern AND l.seq <= :until AND m.episode IS NULL "
     "UNION ALL SELECT l.seq, l.at, l.source, l.session_id, l.body FROM memory_moves m "
-    "JOIN memory_log l ON l.memory_id = m.memory_id AND l.seq = m.episode "
-    "WHERE m.memory_id = :memory AND m.pattern_id = :pattern AND l.seq <= :until ORDER BY 1"
+    "CROSS JOIN memory_log l WHERE l.memory_id = m.memory_id AND l.seq = m.episode "
+    "AND m.memory_id = :memory AND m.pattern_id = :pattern AND l.seq + 0 <= :until ORDER BY 1"
 )
 MOVE_OF = sa.select(MOVES.c.pattern_id).where(MOVES.c.memory_id == P("memory"), MOVES.c.episode == P("episode"))
 DROP_MOVE = MOVES.delete().where(MOVES.c.memory_id == P("memory"), MOVES.c.episode == P("episode"))
 ADD_MOVE = MOVES.insert().values(memory_id=P("memory"), episode=P("episode"), pattern_id=P("pattern"))
 ADD_EFFECT = EFFECTS.insert().values(memory_id=P("memory"), episode=P("episode"), seq=P("seq"))
 EFFECTS_ON = sa.text(
-    "SELECT l.seq, l.kind, l.body FROM memory_effects e JOIN memory_log l ON l.memory_id = e.memory_id "
-    "AND l.seq = e.seq LEFT JOIN memory_voids v ON v.memory_id = e.memory_id AND v.seq = e.seq "
-    "WHERE e.memory_id = :memory AND e.episode = :episode AND v.seq IS NULL ORDER BY l.seq"
+    "SELECT l.seq, l.kind, l.body FROM memory_effects e CROSS JOIN memory_log l "
+    "LEFT JOIN memory_voids v ON v.memory_id = e.memory_id AND v.seq = e.seq "
+    "WHERE l.memory_id = e.memory_id AND l.seq = e.seq "
+    "AND e.memory_id = :memory AND e.episode = :episode AND v.seq IS NULL ORDER BY l.seq"
 )
 ALL_EFFECTS_ON = sa.select(EFFECTS.c.seq).where(EFFECTS.c.memory_id == P("memory"), EFFECTS.c.episode == P("episode"))
 IS_VOID = sa.select(VOIDS.c.seq).where(VOIDS.c.memory_id == P("memory"), VOIDS.c.seq == P("seq"))
@@ -181,8 +186,9 @@ OF_MEMORY = PATTERNS.c.memory_id == P("memory")
 LIVE = PATTERNS.c.frequency > sa.literal_column("0")
 FIND_PATTERN = sa.select(PATTERNS.c.frequency, PATTERNS.c.folded).where(OF_MEMORY, PATTERNS.c.id == P("pattern"))
 READ_PATTERN = sa.select(*PATTERN_COLUMNS).where(OF_MEMORY, PATTERNS.c.id == P("pattern"))
-READ_BY_NAME = sa.select(*PATTERN_COLUMNS).where(OF_MEMORY, PATTERNS.c.name == P("name"), LIVE).order_by(PATTERNS.c.id)
-READ_GONE_BY_NAME = sa.select(PATTERNS.c.id).where(OF_MEMORY, PATTERNS.c.name == P("name")).order_by(PATTERNS.c.id)
+BY_ID = PATTERNS.c.id + sa.literal_column("''")
+READ_BY_NAME = sa.select(*PATTERN_COLUMNS).where(OF_MEMORY, PATTERNS.c.name == P("name"), LIVE).order_by(BY_ID)
+READ_GONE_BY_NAME = sa.select(PATTERNS.c.id).where(OF_MEMORY, PATTERNS.c.name == P("name")).order_by(BY_ID)
 BLANK_GONE = (
     PATTERNS.update()
     .values(name=sa.literal_column("''"), events=sa.literal_column("'[]'"))
@@ -376,6 +382,14 @@ STEP_SESSION = (
         expires_at=P("new_expires_at"),
     )
     .where(SESSIONS.c.id == P("session"), SESSIONS.c.version == P("old_version"))
+)
+STEP_AND_ADD = Named(
+    postgresql=sa.text(
+        "WITH stepped AS (UPDATE memory_sessions SET version = version + 1, time = :new_time, "
+        "next_number = :new_next, floor = :new_floor, expires_at = :new_expires_at "
+        "WHERE id = :session AND version = :old_version RETURNING id) "
+        "INSERT INTO memory_stm (session, number, body) SELECT id, CAST(:number AS bigint), :body FROM stepped"
+    )
 )
 FLOOR_SESSION = (
     SESSIONS.update()

@@ -201,9 +201,21 @@ def test_forgetting_a_pattern_does_not_read_the_log(memory: Memory) -> None:
     assert memory.store.transactions.times is not None
     assert sql.EPISODE_LIST not in memory.store.transactions.times.by_statement()
     if memory.store.transactions.database.embedded:
-        for statement, index in ((sql.EPISODES_ABOUT, "pattern"), (sql.EPISODES_FROM, "source")):
+        wanted: dict[Any, tuple[str, ...]] = {
+            sql.EPISODES_FROM: ("l USING INDEX ix_memory_log_source",),
+            sql.EPISODES_ABOUT: ("l USING INDEX ix_memory_log_pattern", "m USING INDEX ix_memory_moves_pattern"),
+            sql.EPISODES_OF: ("l USING INDEX ix_memory_log_pattern", "m USING INDEX ix_memory_moves_pattern"),
+        }
+        wanted[sql.EFFECTS_ON] = (
+            "e USING COVERING INDEX",
+            "l USING INDEX sqlite_autoindex_memory_log_1 (memory_id=? AND seq=?",
+        )
+        wanted[sql.LEARN_BY_UNIQUE] = ("memory_log USING INDEX ix_memory_log_unique (memory_id=? AND unique_id=?",)
+        for by_name in (sql.READ_BY_NAME, sql.READ_GONE_BY_NAME):
+            wanted[by_name] = ("memory_patterns USING INDEX ix_memory_patterns_name (memory_id=? AND name=?",)
+        for statement, ways in wanted.items():
             plan = " ".join(memory.store.read(lambda rows, each=statement: plan_of(rows, each)))
-            assert f"ix_memory_log_{index}" in plan and "SCAN l" not in plan
+            assert all(f"SEARCH {way}" in plan for way in ways) and "SCAN" not in plan, plan
 
 
 def test_undo_voids_what_it_names(memory: Memory) -> None:

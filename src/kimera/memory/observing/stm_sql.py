@@ -147,7 +147,12 @@ class SqlStm:
         }
         trims = change.floor > stm.floor and bool(stm.events) and stm.events[0].number < change.floor
 
+        plain = len(added) == 1 and newest is None and not trims
+        at_once = {**stepped, **added[0]} if plain else None
+
         def keep(rows: Rows) -> bool:
+            if at_once is not None and rows.dialect == "postgresql":
+                return bool(rows.run(sql.STEP_AND_ADD, at_once).rowcount == 1)
             if rows.run(sql.STEP_SESSION, stepped).rowcount != 1:
                 return False
             for row in added:
