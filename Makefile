@@ -33,7 +33,7 @@ demo: $(VENV)/.runtime ## answer the example question on the example folder, col
 	@KIMERA_HOME=$(DEMO_HOME) $(BIN)/kimera verify last
 
 test: lint ## run every check: format, types, layers, and all tests (PostgreSQL tests where a server answers)
-	$(BIN)/python tests/halves.py
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 unit: $(VENV)/.dev ## run the fast tests only
 	$(BIN)/python -m pytest -m "not slow and not postgres and not browser and not soak and not bench"
