@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import click
 
 from kimera.settings import load_settings
@@ -33,7 +36,10 @@ def serve_command(host: str | None, port: int | None, no_worker: bool, kato: boo
     log = telemetry.get_logger("serve")
 
     def say(words: str) -> None:
-        click.echo(words)
+        try:
+            click.echo(words)
+        except BrokenPipeError:  # who read along has gone; the server and its end do not depend on that
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         log.info("serve.notice", text=words)
 
     with control.open_home(settings) as home, control.recording(home, "serve") as running:
