@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,8 @@ def test_large_memories_agree_across_segments_threads_and_sessions() -> None:
     patterns = list({p["events"]: p for p in patterns}.values())
     fast, plain = Index(), Index(MemoryTuning(**dict.fromkeys(SWITCHES, False)))
     for index in (fast, plain):
-        for low in range(0, len(patterns), 1_300):
-            index.apply(low, [change(p) for p in patterns[low : low + 1_300]])
+        for low, high in pairwise([0, 4_000, 5_300, 5_800, len(patterns)]):
+            index.apply(low, [change(p) for p in patterns[low:high]])
             index.view()
         index.apply(9_999, [change(dict(p, frequency=0)) for p in patterns[::7]])
     assert len(fast.view().segments) > 1 and fast.view().tail < fast.view().rows

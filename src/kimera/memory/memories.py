@@ -55,6 +55,14 @@ class Pooled(Protocol):
         """Return its pool as plain data."""
 
 
+@runtime_checkable
+class Searched(Protocol):
+    """A store that can look for a session in all memories of a tenant at once."""
+
+    def homes(self, tenant: str, session_id: str) -> list[tuple[str, float]]:
+        """Return the memories of a tenant that have a session of this name, and when it ends."""
+
+
 class Memories:
     """All memories of one database; what a server holds for as long as it runs. Safe for threads."""
 
@@ -259,7 +267,7 @@ class Memories:
             self.get(memory, tenant=tenant, create=False).store.check_vectors(vectors)
 
     def _homes(self, session_id: str, tenant: str) -> list[tuple[str, float]]:
-        if isinstance(self.stm_store, SqlStm):  # it can ask for all memories at once
+        if isinstance(self.stm_store, Searched):
             return self.stm_store.homes(tenant, session_id)
         held = [(m.name, self.stm_store.find(m.store.memory, session_id)) for m in self._known(tenant)]
         return [(name, found.expires_at) for name, found in held if found is not None]

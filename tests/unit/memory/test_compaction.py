@@ -18,7 +18,7 @@ from kimera.memory.recall.next import next_events
 from kimera.memory.recall.outgrown import Counts
 from kimera.memory.recall.predict import predict
 
-ALWAYS = {"TAIL": 0, "GONE_SYMBOLS": 0, "GONE_SHARE": 1 << 30}
+ALWAYS = {"GONE_ROWS": 0, "GONE_SYMBOLS": 0, "GONE_SHARE": 1 << 30}
 NEVER = {"GONE_SHARE": 0}
 
 

@@ -114,6 +114,7 @@ def test_a_pattern_that_changes_twice_at_once_counts_once() -> None:
 def test_a_memory_that_forgot_most_is_rebuilt_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Promise: compaction renumbers rows; answers, older views and session counters do not notice."""
     monkeypatch.setattr("kimera.memory.index.store.TAIL", 8)
+    monkeypatch.setattr("kimera.memory.index.store.GONE_ROWS", 8)
     patterns = [pattern((("a",), (f"s{i}",), (f"VCTR|v1:{i % 5:064x}",))) for i in range(40)]
     index, overlap = Index(), Overlap()
     index.apply(1, [change(p, VECTORS) for p in patterns])

@@ -20,10 +20,10 @@ from kimera.memory.recall.kernels import kernels
 
 __all__ = ["Index"]
 
-TAIL = 1_024  # rows scanned directly before they are frozen into a segment
+TAIL = 256  # rows scanned directly before they are frozen into a segment
 BATCH = 4_096  # changes taken at once, which bounds what is held beside the index
 GONE_SHARE = 4  # rebuilt when one row in four is a tombstone, or one symbol in four stands in one
-GONE_SYMBOLS = 16_384  # fewer are not worth it
+GONE_ROWS, GONE_SYMBOLS = 1_024, 16_384  # fewer are not worth it
 
 
 class _Fresh:
@@ -95,7 +95,7 @@ class Index:
                 self._set(self._rows_for(part), part)
             self._seq = seq
             self._view = None
-            if self._outlived(len(self._ids), self._alive, TAIL) or self._outlived(
+            if self._outlived(len(self._ids), self._alive, GONE_ROWS) or self._outlived(
                 self._tokens.size, self._held, GONE_SYMBOLS
             ):
                 self._compact()

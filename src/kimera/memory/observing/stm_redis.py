@@ -108,6 +108,17 @@ class RedisStm:
         expires = self._call("hget", self._keys(found)[1], "expires")  # SQL hears of a use a little later
         return found._replace(expires_at=max(found.expires_at, float(expires or 0)))
 
+    def homes(self, tenant: str, session_id: str) -> list[tuple[str, float]]:
+        """Return the memories of a tenant that have a session of this name, and when it ends."""
+        homes = []
+        for name, known in self._rows.homes(tenant, session_id):
+            found = None
+            if known <= self._now():  # SQL hears of a use a little later
+                ((memory, *_),) = self._transactions.look(sql.FIND_MEMORY, {"tenant": tenant, "name": name})
+                found = self.find(memory, session_id)
+            homes.append((name, known if found is None else found.expires_at))
+        return homes
+
     def create(self, memory: int, session_id: str, config: Mapping[str, Any], now: float, expires_at: float) -> Held:
         """Return the new session, or the one another caller made meanwhile."""
         return self._rows.create(memory, session_id, config, now, expires_at)
@@ -214,6 +225,7 @@ class RedisStm:
 
     def sweep(self, now: float) -> int:
         """Drop the rows of outlived sessions and return how many; Redis drops their keys by itself."""
+        self._written = {key: until for key, until in self._written.copy().items() if until > now}
         return self._rows.sweep(now - LAG)
 
     def close(self) -> None:

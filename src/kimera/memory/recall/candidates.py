@@ -134,7 +134,7 @@ def align_rows(view: View, query: Query, rows: Rows) -> Aligned:
     dot, left, right = products.T
     with np.errstate(invalid="ignore"):
         cosine = ratio(dot, np.sqrt(left * right))
-    for i in np.flatnonzero((left >= EXACT) | (right >= EXACT) | (dot >= EXACT)).tolist():
+    for i in np.flatnonzero((products >= EXACT).any(axis=1)).tolist() if products.max() >= EXACT else ():
         cosine[i] = cosine_of_row(view, query, int(rows[i]), int(first[i]), int(last[i]))
     return Aligned(rows, matched, blocks, first, last, size, cosine)
 
@@ -152,7 +152,10 @@ def pairs_of_rows(view: View, query: Query, rows: Rows) -> tuple[NDArray[np.int6
     a, b, size = runs.T
     ends = np.cumsum(size)
     within = np.arange(size.sum()) - np.repeat(ends - size, size)
-    pairs = np.stack([np.repeat(a, size) + within, np.repeat(b, size) + within], axis=1)
+    pairs = np.empty((len(within), 2), dtype=np.int64)
+    pairs[:, 0], pairs[:, 1] = np.repeat(a, size) + within, np.repeat(b, size) + within
+    if len(rows) == 1:
+        return pairs, np.array([len(within)])
     before = np.concatenate([[0], ends])
     return pairs, before[np.cumsum(counts)]
 

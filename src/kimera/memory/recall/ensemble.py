@@ -167,6 +167,8 @@ class Ensemble:
 
     def pick(self, places: Ints) -> Ensemble:
         """Return some candidates with figures that still refer to the whole ensemble; what is computed is kept."""
+        if len(places) == len(self.similarity) == 1:
+            return self
         picked = replace(self, aligned=self.aligned.take(places), similarity=self.similarity[places])
         known = picked.__dict__
         known.update(total=self.total, weight=self.weight, share=self.share[places])

@@ -39,8 +39,12 @@ _SMALLEST = 1e-100  # below this the units would leave the range of normal numbe
 
 def ratio(numerator: Any, denominator: Any) -> Floats:
     """Return numerator / denominator elementwise, 0.0 where the denominator is 0."""
+    there = np.not_equal(denominator, 0)
+    if there.all():
+        whole: Floats = np.divide(numerator, denominator)
+        return whole
     quotient: Floats = np.zeros(np.broadcast(numerator, denominator).shape)
-    np.divide(numerator, denominator, out=quotient, where=np.not_equal(denominator, 0))
+    np.divide(numerator, denominator, out=quotient, where=there)
     return quotient
 
 
@@ -92,6 +96,8 @@ def exact_sum(values: Floats) -> float:
 
 def group_sums(values: Floats, group: Any, sizes: Any) -> Floats:
     """Return the exactly rounded sum per group; up to two values need no more than one addition."""
+    if len(values) < 2:
+        return values.astype(np.float64)
     sums: Floats = np.bincount(group, weights=values, minlength=len(sizes)).astype(np.float64)
     large = np.flatnonzero(sizes > 2)
     if len(large) and values.dtype.kind == "f":  # whole numbers add up exactly anyway

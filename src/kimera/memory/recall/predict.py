@@ -101,7 +101,8 @@ def _sequences(view: View, rows: NDArray[np.int64]) -> tuple[NDArray[Any], NDArr
     counts = view.event_starts[rows + 1] - starts
     ends = np.cumsum(counts)
     places = np.arange(counts.sum()) + np.repeat(starts - ends + counts, counts)
-    sizes = np.diff(view.event_ends[places], prepend=0)
+    sizes = view.event_ends[places]
+    sizes[1:] -= sizes[:-1].copy()
     sizes[ends - counts] = view.event_ends[starts]  # the first event of a pattern begins anew
     return view.events[places], sizes, ends
 

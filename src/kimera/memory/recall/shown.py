@@ -258,14 +258,16 @@ def _missing(shown: Shown, form: _Form, events: list[Any]) -> list[Any]:
     """Return for every event of every pattern its symbols that stand in no block, by position."""
     sizes = shown.sizes
     ends = np.cumsum(sizes)
-    owner = np.repeat(np.arange(len(shown.ids)), np.diff(shown.pair_ends, prepend=0))
-    begins = np.concatenate([[0], ends])[np.concatenate([[0], shown.ends[:-1]])] if len(shown.ids) else ends
-    tokens = begins[owner] + shown.pairs[:, 0]  # where each matched symbol stands among those of all patterns
-    held = np.bincount(np.searchsorted(ends, tokens, side="right"), minlength=len(sizes))
+    counts = shown.pair_ends.copy()
+    counts[1:] -= shown.pair_ends[:-1]
+    begins = ends[shown.ends - 1] - shown.figures["length"]
+    tokens = np.repeat(begins, counts) + shown.pairs[:, 0]  # where each matched symbol stands among those of all
+    held = np.bincount(ends.searchsorted(tokens, side="right"), minlength=len(sizes))
     nothing = form.many([])
     rest = [event if open_ else nothing for event, open_ in zip(events, (held == 0).tolist(), strict=True)]
-    matched = set(tokens.tolist()) if np.any(partly := (held > 0) & (held < sizes)) else set()
-    for at in np.flatnonzero(partly).tolist():
+    partly = np.flatnonzero((held > 0) & (held < sizes)).tolist()
+    matched = set(tokens.tolist()) if partly else set()
+    for at in partly:
         symbols, first = shown.ends_of.events.text(int(shown.sequences[at])), int(ends[at] - sizes[at])
         rest[at] = form.many([form.symbol(s) for place, s in enumerate(symbols, first) if place not in matched])
     return rest
