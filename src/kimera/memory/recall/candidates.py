@@ -132,8 +132,7 @@ def align_rows(view: View, query: Query, rows: Rows) -> Aligned:
     _in_parts(view.tuning, len(rows), part)
     matched, blocks, first, last, size = np.ascontiguousarray(whole.T)
     dot, left, right = products.T
-    with np.errstate(invalid="ignore"):
-        cosine = ratio(dot, np.sqrt(left * right))
+    cosine = ratio(dot, np.sqrt(left * right))
     for i in np.flatnonzero((products >= EXACT).any(axis=1)).tolist() if products.max() >= EXACT else ():
         cosine[i] = cosine_of_row(view, query, int(rows[i]), int(first[i]), int(last[i]))
     return Aligned(rows, matched, blocks, first, last, size, cosine)

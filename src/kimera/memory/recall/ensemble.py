@@ -90,7 +90,7 @@ class Ensemble:
     @cached_property
     def evidence(self) -> Floats:
         """Return m/L."""
-        return figures.ratio(self.aligned.matched, self.length)
+        return np.divide(self.aligned.matched, self.length)  # no pattern is empty
 
     @cached_property
     def confidence(self) -> Floats:
@@ -146,6 +146,9 @@ class Ensemble:
     @cached_property
     def futures(self) -> Futures:
         """Return the distinct futures with their supporting patterns, summed f·similarity, and shares."""
+        if len(self.future) == 1 and self.future[0] and self.weight:  # one future has all there is
+            one = np.ones(1)
+            return Futures(self.future, np.ones(1, dtype=np.int64), self.strengths, one, one)
         some = np.flatnonzero(self.future)
         numbers, element, support = _distinct(self.future[some])
         strengths = self.strengths[some]
@@ -263,7 +266,8 @@ def gather(
 def similarity_of_rows(view: View, query: Query, options: RecallOptions, aligned: Aligned) -> Floats:
     """Return the similarity of aligned rows, over symbols or over characters."""
     if options.matching == "tokens":
-        return figures.ratio(2 * aligned.matched, view.lengths[aligned.rows] + len(query.texts))
+        shares: Floats = np.divide(2 * aligned.matched, view.lengths[aligned.rows] + len(query.texts))
+        return shares
     texts = view.symbol_table.texts
     patterns = ([texts[number] for number in view.row_tokens(row)] for row in aligned.rows.tolist())
     return np.array([character_similarity(pattern, query.texts) for pattern in patterns], dtype=np.float64)

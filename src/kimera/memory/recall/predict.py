@@ -129,7 +129,7 @@ def _figures(chosen: Ensemble) -> dict[str, NDArray[Any]]:
     if chosen.weighted is not None:
         for name in ("similarity", "evidence", "confidence", "snr"):
             arrays[f"weighted_{name}"] = getattr(chosen.weighted, name)
-    return {name: values + 0 for name, values in arrays.items()}  # + 0 turns -0.0 into 0.0
+    return {n: values + 0 if values.dtype.kind == "f" else values for n, values in arrays.items()}  # + 0: never -0.0
 
 
 def _anomalies(

@@ -265,7 +265,7 @@ def _missing(shown: Shown, form: _Form, events: list[Any]) -> list[Any]:
     held = np.bincount(ends.searchsorted(tokens, side="right"), minlength=len(sizes))
     nothing = form.many([])
     rest = [event if open_ else nothing for event, open_ in zip(events, (held == 0).tolist(), strict=True)]
-    partly = np.flatnonzero((held > 0) & (held < sizes)).tolist()
+    partly = ((held > 0) & (held < sizes)).nonzero()[0].tolist()
     matched = set(tokens.tolist()) if partly else set()
     for at in partly:
         symbols, first = shown.ends_of.events.text(int(shown.sequences[at])), int(ends[at] - sizes[at])
