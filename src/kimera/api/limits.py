@@ -125,7 +125,7 @@ def _fault(text: str) -> ValidationError:
     try:
         value = _MARKER.decode(text)
     except json.JSONDecodeError as error:
-        return _refused(f"{error.msg} at line {error.lineno}, column {error.colno}")
+        return _refused(f"{error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}")
     place, why = next(_unfit(value, ()))
     return _refused(why, place, next((CODES[str(part)] for part in place if part in CODES and why != TWICE), None))
 
