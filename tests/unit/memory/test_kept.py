@@ -12,6 +12,7 @@ from kimera.memory import Memories, Memory, memories
 from kimera.memory.index import near
 from kimera.memory.index.tables import SymbolTable
 from kimera.memory.keeping import bodies
+from kimera.memory.keeping.follow import Behind
 from kimera.memory.recall import answers
 from kimera.memory.recall.shown import footprint
 
@@ -34,6 +35,22 @@ def test_the_same_question_is_answered_from_what_is_kept() -> None:
         assert again.predictions[0] == seen and again.predictions[0] is not seen
         memory.learn([["a"], ["new"]])
         assert 51 == len(memory.predict([["a"]]).predictions)
+
+
+def test_a_writer_elsewhere_does_not_hold_up_an_answer() -> None:
+    """Promise: what predictions show is read as of their record while other patterns change, never of a later one."""
+    with taught() as memory:
+        follower = memory.answers.follower
+        seq, ids = memory.seq, [one.id for one in memory.predict([["a"]]).predictions[:2]]
+        for n in range(3):
+            memory.learn([["z"], [f"z{n}"]])
+            memory.predict([["z"]])
+        assert follower.seq == seq + 3 and ids == [*follower.bodies(seq, ids, None)]
+        memory.learn(memory.pattern(ids[0]).events, outcome={"cost": 3.0})
+        memory.predict([["a"]])
+        with pytest.raises(Behind):
+            follower.bodies(seq, ids, None)
+        assert 3.0 == follower.bodies(seq + 4, ids, None)[ids[0]].cost
 
 
 def test_what_is_kept_stays_within_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

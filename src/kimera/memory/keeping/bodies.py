@@ -32,10 +32,11 @@ class CacheCounts:
 
 @dataclass(frozen=True, slots=True)
 class KeptBody:
-    """A pattern's body and label; ``characters`` is the length of the text it was read from."""
+    """A pattern's body and label, unchanged since record ``changed``; ``characters`` long was the text it came from."""
 
     body: Body
     label: Label
+    changed: int
     characters: int
 
     @property

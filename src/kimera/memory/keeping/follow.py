@@ -166,10 +166,10 @@ class Follower:
 
     def bodies(self, seq: int, ids: Sequence[str], stm_label: Label | None) -> dict[str, Body]:
         """Return what predictions show of these patterns; raises `Behind` when they have changed after ``seq``."""
-        with self._lock:
-            if self._seq != seq:
-                raise Behind
-            known = self._bodies.known(ids) if self._tuning.caches else {}
+        with self._lock:  # what is kept is as of a later record as well, if that has been taken in
+            known = self._bodies.known(ids) if self._tuning.caches and self._seq >= seq else {}
+        if any(kept.changed > seq for kept in known.values()):
+            raise Behind
         missing = [each for each in ids if each not in known]
         if missing:
             read = self._read_bodies(missing, seq)
@@ -299,7 +299,7 @@ class Follower:
         for pattern, name, changed_seq, folded in self._store.look(sql.SOME_PATTERNS, values):
             if changed_seq > seq:
                 raise Behind
-            found[pattern] = KeptBody(*_body(name, Folded.read(folded)), len(folded or ""))
+            found[pattern] = KeptBody(*_body(name, Folded.read(folded)), changed_seq, len(folded or ""))
         return found
 
     def _keep_bodies(self, read: Mapping[str, KeptBody], seq: int) -> None:
